@@ -1,0 +1,12 @@
+//! cb: a circuit breaker for commands.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! words (cli) + files (config) -> settings -> store.transact(decide) -> child
+//!     -> classify -> store.transact(record) -> result -> exit status
+//! ```
+
+pub mod model;
+
+pub mod error;

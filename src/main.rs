@@ -1,0 +1,3 @@
+//! The cb program: everything is in the library; this ends the process.
+
+fn main() {}

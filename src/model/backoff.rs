@@ -1,0 +1,103 @@
+//! How long a breaker stays open: `open_for` x `open_backoff`^k, capped, spread.
+
+use std::time::Duration;
+
+use super::policy::{Growth, Policy};
+
+/// Below the millisecond, the period is carried to this many parts, in decimal,
+/// so that 1.4 x 1.4 is 1.96 and not a little less.
+const PARTS_PER_MS: u128 = 1_000_000_000_000_000_000;
+
+/// The length in whole ms, rounded down, of the open period after `reopens`
+/// re-opens since the breaker was last closed.
+///
+/// The cap is `open_max`, or `open_for` where that is longer. `draw` is uniform
+/// over all of `u64` and picks a place within the jitter to both sides.
+pub fn open_period_ms(policy: &Policy, reopens: u32, draw: u64) -> u64 {
+    let open_for_ms = millis(policy.open_for);
+    let cap_ms = millis(policy.open_max).max(open_for_ms);
+    let period_ms = grow(open_for_ms, policy.open_backoff, reopens, cap_ms);
+    spread(period_ms, policy.open_jitter.hundredths(), draw)
+}
+
+/// A duration in whole ms, rounded down.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn grow(first_ms: u64, growth: Growth, reopens: u32, cap_ms: u64) -> u64 {
+    if growth == Growth::ONE || first_ms == 0 {
+        return first_ms.min(cap_ms);
+    }
+    let cap = u128::from(cap_ms) * PARTS_PER_MS;
+    let mut period = u128::from(first_ms) * PARTS_PER_MS;
+    for _ in 0..reopens {
+        if period >= cap {
+            return cap_ms;
+        }
+        // At most 365 days (3.2e10 ms) x 1e18 parts x 1e7: within u128.
+        period = period * u128::from(growth.ten_thousandths()) / u128::from(Growth::SCALE);
+    }
+    u64::try_from(period.min(cap) / PARTS_PER_MS).unwrap_or(cap_ms)
+}
+
+fn spread(period_ms: u64, jitter_hundredths: u16, draw: u64) -> u64 {
+    let reach = u128::from(period_ms) * u128::from(jitter_hundredths) / 10_000;
+    let offset = (u128::from(draw) * (2 * reach + 1)) >> 64;
+    let spread = u128::from(period_ms) - reach + offset;
+    u64::try_from(spread).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::Percent;
+
+    fn policy(open_for_ms: u64, growth: u32, open_max_ms: u64) -> Policy {
+        Policy {
+            open_for: Duration::from_millis(open_for_ms),
+            open_backoff: Growth::from_ten_thousandths(growth).unwrap(),
+            open_max: Duration::from_millis(open_max_ms),
+            ..Policy::default()
+        }
+    }
+
+    #[test]
+    fn grows_exactly_and_stops_at_the_cap() {
+        let check = |growth, k, expected| {
+            assert_eq!(
+                open_period_ms(&policy(1000, growth, 16_000), k, 0),
+                expected,
+                "{growth} {k}"
+            );
+        };
+        check(20_000, 0, 1000);
+        check(20_000, 3, 8000);
+        check(20_000, 4, 16_000);
+        check(20_000, u32::MAX, 16_000);
+        check(14_000, 2, 1960);
+        check(11_000, 3, 1331);
+        check(10_000, 1_000_000, 1000);
+    }
+
+    #[test]
+    fn a_cap_below_the_first_period_never_shortens_it() {
+        assert_eq!(open_period_ms(&policy(5000, 20_000, 1000), 0, 0), 5000);
+        assert_eq!(open_period_ms(&policy(5000, 20_000, 1000), 3, 0), 5000);
+    }
+
+    #[test]
+    fn the_slowest_growth_with_the_most_reopens_ends() {
+        let slow = policy(1, 10_001, 1 << 34);
+        assert_eq!(open_period_ms(&slow, u32::MAX, 0), 1 << 34);
+    }
+
+    #[test]
+    fn jitter_reaches_both_ends_and_no_further() {
+        let mut jittered = policy(1000, 10_000, 1000);
+        jittered.open_jitter = Percent::from_hundredths(2000).unwrap();
+        assert_eq!(open_period_ms(&jittered, 0, 0), 800);
+        assert_eq!(open_period_ms(&jittered, 0, u64::MAX), 1200);
+        assert_eq!(open_period_ms(&jittered, 0, u64::MAX / 2), 1000);
+    }
+}
