@@ -5,13 +5,20 @@
 //! the two-step permits, `simulate` and every store.
 
 pub mod backoff;
+pub mod breaker;
 pub mod event;
 pub mod outcome;
 pub mod policy;
+pub mod round;
+pub mod totals;
+pub mod view;
+pub mod window;
 
+pub use breaker::{Breaker, Permit, Verdict};
 pub use event::{Hold, Reason, State, Step, Transition};
 pub use outcome::{Finished, Outcome};
 pub use policy::Policy;
+pub use view::View;
 
 /// A point on a breaker's own clock, in whole milliseconds.
 ///

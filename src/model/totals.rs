@@ -1,0 +1,89 @@
+//! What a breaker remembers for its readers: totals, the latest transition, the
+//! latest failure. No rule depends on any of it.
+
+use super::backoff::millis;
+use super::event::{Reason, State};
+use super::outcome::{Finished, Outcome};
+use super::{Ms, Now};
+
+/// Counts since the breaker was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Calls admitted.
+    pub admitted: u64,
+    /// Calls rejected.
+    pub rejected: u64,
+    /// Results that were successes.
+    pub succeeded: u64,
+    /// Results that were failures.
+    pub failed: u64,
+    /// Results that said nothing.
+    pub ignored: u64,
+    /// Failures by timeout.
+    pub timed_out: u64,
+    /// Slow calls, whatever else they were.
+    pub slow: u64,
+    /// Results that came too late to count.
+    pub stale: u64,
+    /// Transitions to open.
+    pub opened: u64,
+}
+
+/// The latest transition and who made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastTransition {
+    /// When.
+    pub at_ms: Ms,
+    /// From which state.
+    pub from: State,
+    /// To which state.
+    pub to: State,
+    /// Why.
+    pub reason: Reason,
+    /// The person who asked for it; empty where the machine did it.
+    pub by: String,
+    /// Their words; may be empty.
+    pub comment: String,
+}
+
+/// The latest failure that counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// When it was recorded.
+    pub at_ms: Ms,
+    /// The exit code, where there was one.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, where one did.
+    pub signal: Option<i32>,
+    /// Whether its time was up.
+    pub timed_out: bool,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+impl Totals {
+    pub(super) fn count(&mut self, call: &Finished, slow: bool) {
+        match call.outcome {
+            Outcome::Ignored => {
+                self.ignored += 1;
+                return;
+            }
+            Outcome::Success => self.succeeded += 1,
+            Outcome::Failure => self.failed += 1,
+        }
+        self.timed_out += u64::from(call.timed_out);
+        self.slow += u64::from(slow);
+    }
+}
+
+impl LastFailure {
+    pub(super) fn of(call: &Finished, now: Now) -> Self {
+        LastFailure {
+            at_ms: now.at_ms,
+            exit_code: call.exit_code,
+            signal: call.signal,
+            timed_out: call.timed_out,
+            duration_ms: millis(call.duration),
+        }
+    }
+}
