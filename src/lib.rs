@@ -8,5 +8,7 @@
 //! ```
 
 pub mod model;
+pub mod store;
 
+pub mod clock;
 pub mod error;

@@ -111,13 +111,14 @@ pub struct Manual<'a> {
 }
 
 impl Breaker {
-    /// A closed breaker that has seen nothing.
-    pub fn new(policy: &Policy, now: Now) -> Self {
+    /// A closed breaker that has seen nothing. Its window takes the size of the
+    /// first policy it meets.
+    pub fn new(now: Now) -> Self {
         Breaker {
             generation: 0,
             phase: Phase::Closed,
             since_ms: now.at_ms,
-            window: Window::new(policy.window),
+            window: Window::new(Policy::default().window),
             consecutive_failures: 0,
             reopens: 0,
             totals: Totals::default(),
@@ -153,8 +154,8 @@ impl Breaker {
             },
         };
         match value {
-            Verdict::Admit(_) => self.totals.admitted += 1,
-            Verdict::Reject(_) => self.totals.rejected += 1,
+            Verdict::Admit(_) => self.totals.admitted = self.totals.admitted.saturating_add(1),
+            Verdict::Reject(_) => self.totals.rejected = self.totals.rejected.saturating_add(1),
         }
         Step { value, transitions }
     }
@@ -172,7 +173,7 @@ impl Breaker {
         self.totals.count(call, slow);
         let value = self.take_result(policy, now, permit, call);
         match value {
-            Recorded::Stale => self.totals.stale += 1,
+            Recorded::Stale => self.totals.stale = self.totals.stale.saturating_add(1),
             Recorded::Counted if call.outcome == Outcome::Failure => {
                 self.last_failure = Some(LastFailure::of(call, now));
             }
@@ -442,7 +443,7 @@ impl Breaker {
         self.since_ms = at_ms;
         let to = self.state();
         if to == State::Open {
-            self.totals.opened += 1;
+            self.totals.opened = self.totals.opened.saturating_add(1);
         }
         self.last_transition = Some(LastTransition {
             at_ms,

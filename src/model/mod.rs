@@ -7,10 +7,12 @@
 pub mod backoff;
 pub mod breaker;
 pub mod event;
+pub mod name;
 pub mod outcome;
 pub mod policy;
 pub mod round;
 pub mod totals;
+pub mod trust;
 pub mod view;
 pub mod window;
 

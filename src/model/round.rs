@@ -47,7 +47,7 @@ impl Round {
             return None;
         }
         let serial = self.next_serial;
-        self.next_serial += 1;
+        self.next_serial = self.next_serial.saturating_add(1);
         let until_ms = now.at_ms.saturating_add(millis(policy.permit_ttl));
         self.trials.push(Trial { serial, until_ms, holder });
         Some(serial)
@@ -66,18 +66,18 @@ impl Round {
         }
         self.lost = 0;
         if failed {
-            self.failures += 1;
+            self.failures = self.failures.saturating_add(1);
         } else {
-            self.successes += 1;
+            self.successes = self.successes.saturating_add(1);
         }
         Recorded::Counted
     }
 
     pub(super) fn count_lost(&mut self) {
-        self.lost += 1;
-        if self.lost == LOST_TRIALS_PER_FAILURE {
+        self.lost = self.lost.saturating_add(1);
+        if self.lost >= LOST_TRIALS_PER_FAILURE {
             self.lost = 0;
-            self.failures += 1;
+            self.failures = self.failures.saturating_add(1);
         }
     }
 

@@ -65,14 +65,14 @@ impl Totals {
     pub(super) fn count(&mut self, call: &Finished, slow: bool) {
         match call.outcome {
             Outcome::Ignored => {
-                self.ignored += 1;
+                self.ignored = self.ignored.saturating_add(1);
                 return;
             }
-            Outcome::Success => self.succeeded += 1,
-            Outcome::Failure => self.failed += 1,
+            Outcome::Success => self.succeeded = self.succeeded.saturating_add(1),
+            Outcome::Failure => self.failed = self.failed.saturating_add(1),
         }
-        self.timed_out += u64::from(call.timed_out);
-        self.slow += u64::from(slow);
+        self.timed_out = self.timed_out.saturating_add(u64::from(call.timed_out));
+        self.slow = self.slow.saturating_add(u64::from(slow));
     }
 }
 

@@ -1,0 +1,195 @@
+//! The only place that asks for the time, and the rule by which a stored state
+//! carries a clock of its own from one process to the next.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::model::Ms;
+
+/// The clocks of this machine at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The wall clock, in ms since 1970; negative where it is set before that.
+    pub wall_ms: i64,
+    /// The time since boot, suspend included.
+    pub boot_ms: u64,
+    /// Which boot; `None` where the machine does not tell.
+    pub boot_id: Option<u128>,
+}
+
+/// Where the time comes from.
+pub trait Clock {
+    /// The clocks now.
+    fn read(&self) -> Reading;
+    /// A time that only grows: for how long something takes.
+    fn monotonic(&self) -> Duration;
+    /// A draw of chance, good enough to spread waits: uniform, not secret.
+    fn draw(&self) -> u64;
+}
+
+/// The machine's own clocks.
+#[derive(Debug, Default)]
+pub struct SystemClock {
+    boot_id: OnceLock<Option<u128>>,
+}
+
+impl Clock for SystemClock {
+    fn read(&self) -> Reading {
+        let wall = clock_gettime(ClockId::Realtime);
+        Reading {
+            wall_ms: wall.tv_sec.saturating_mul(1000).saturating_add(wall.tv_nsec / 1_000_000),
+            boot_ms: u64::try_from(boot_time().as_millis()).unwrap_or(u64::MAX),
+            boot_id: *self.boot_id.get_or_init(read_boot_id),
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        monotonic()
+    }
+
+    fn draw(&self) -> u64 {
+        let nanos = u64::try_from(boot_time().as_nanos()).unwrap_or(u64::MAX);
+        mix(nanos ^ (u64::from(std::process::id()) << 40))
+    }
+}
+
+/// A time that only grows, from an arbitrary start.
+pub fn monotonic() -> Duration {
+    duration_of(clock_gettime(ClockId::Monotonic))
+}
+
+/// What a state keeps of the clocks when it is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The state's own clock.
+    pub clock_ms: Ms,
+    /// The machine's clocks at the same moment.
+    pub machine: Reading,
+}
+
+impl Stamp {
+    /// The stamp of a state that is made now. Its clock begins at the wall
+    /// time, which makes a raw state easier to read and means nothing else.
+    pub fn first(machine: Reading) -> Self {
+        Stamp { clock_ms: u64::try_from(machine.wall_ms).unwrap_or(0), machine }
+    }
+
+    /// The stamp of now: the state's clock moves on by the boot time that passed
+    /// since, so a step of the wall clock changes nothing; after a reboot by the
+    /// wall time. It never moves back.
+    pub fn moved_on(&self, machine: Reading) -> Self {
+        let same_boot = machine.boot_id.is_some() && machine.boot_id == self.machine.boot_id;
+        let passed_ms = if same_boot {
+            machine.boot_ms.saturating_sub(self.machine.boot_ms)
+        } else {
+            u64::try_from(machine.wall_ms.saturating_sub(self.machine.wall_ms)).unwrap_or(0)
+        };
+        Stamp { clock_ms: self.clock_ms.saturating_add(passed_ms), machine }
+    }
+
+    /// The wall time, in ms since 1970, of a moment on the state's clock.
+    pub fn wall_ms_of(&self, at_ms: Ms) -> i64 {
+        let clamp = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        if at_ms >= self.clock_ms {
+            self.machine.wall_ms.saturating_add(clamp(at_ms - self.clock_ms))
+        } else {
+            self.machine.wall_ms.saturating_sub(clamp(self.clock_ms - at_ms))
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn boot_time() -> Duration {
+    duration_of(clock_gettime(ClockId::Boottime))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn boot_time() -> Duration {
+    monotonic()
+}
+
+fn duration_of(time: rustix::time::Timespec) -> Duration {
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(secs, nanos)
+}
+
+fn read_boot_id() -> Option<u128> {
+    let text = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    let hex: String = std::str::from_utf8(&text).ok()?.trim().split('-').collect();
+    u128::from_str_radix(&hex, 16).ok()
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea, Flood: "Fast splittable
+/// pseudorandom number generators", 2014), after one step of its counter.
+pub const fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn reading(wall_ms: i64, boot_ms: u64, boot: u128) -> Reading {
+        Reading { wall_ms, boot_ms, boot_id: Some(boot) }
+    }
+
+    #[track_caller]
+    fn check(then: Reading, now: Reading, passed_ms: u64) {
+        let stamp = Stamp { clock_ms: 1000, machine: then };
+        assert_eq!(stamp.moved_on(now).clock_ms, 1000 + passed_ms);
+    }
+
+    #[test]
+    fn on_the_same_boot_only_boot_time_counts() {
+        let then = reading(10 * HOUR_MS, 500, 7);
+        check(then, reading(10 * HOUR_MS + 20, 520, 7), 20);
+        check(then, reading(9 * HOUR_MS, 520, 7), 20);
+        check(then, reading(34 * HOUR_MS, 520, 7), 20);
+        check(then, reading(-HOUR_MS, 520, 7), 20);
+        check(then, reading(10 * HOUR_MS, 400, 7), 0);
+    }
+
+    #[test]
+    fn after_a_reboot_the_wall_clock_counts_and_never_backwards() {
+        let then = reading(10 * HOUR_MS, 500_000, 7);
+        check(then, reading(11 * HOUR_MS, 20, 8), 3_600_000);
+        check(then, reading(9 * HOUR_MS, 20, 8), 0);
+        check(then, reading(-HOUR_MS, 20, 8), 0);
+        let unknown = Reading { boot_id: None, ..then };
+        check(unknown, Reading { wall_ms: then.wall_ms + 5, ..unknown }, 5);
+    }
+
+    #[test]
+    fn extreme_clocks_do_not_panic() {
+        check(reading(i64::MIN, u64::MAX, 7), reading(i64::MAX, 0, 7), 0);
+        let stamp = Stamp { clock_ms: u64::MAX, machine: reading(i64::MIN, 0, 7) };
+        assert_eq!(stamp.moved_on(reading(i64::MAX, u64::MAX, 7)).clock_ms, u64::MAX);
+        assert_eq!(stamp.wall_ms_of(0), i64::MIN);
+        assert_eq!(Stamp::first(reading(-HOUR_MS, 5, 7)).clock_ms, 0);
+    }
+
+    #[test]
+    fn a_moment_has_a_wall_time_on_both_sides_of_now() {
+        let stamp = Stamp { clock_ms: 1000, machine: reading(HOUR_MS, 0, 7) };
+        assert_eq!(stamp.wall_ms_of(400), HOUR_MS - 600);
+        assert_eq!(stamp.wall_ms_of(1500), HOUR_MS + 500);
+    }
+
+    #[test]
+    fn the_machine_tells_its_boot_and_its_clocks_move_on() {
+        let clock = SystemClock::default();
+        let first = clock.read();
+        assert!(first.boot_id.is_some());
+        assert!(clock.read().boot_ms >= first.boot_ms);
+        assert_ne!(clock.draw(), clock.draw());
+    }
+}

@@ -1,0 +1,325 @@
+//! Directories and files of the store: made private, opened without following
+//! links or waiting, and checked before anything in them is believed.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::Error;
+use crate::model::trust::{Ownership, User};
+
+/// More parents than this are not walked.
+const PARENTS_MAX: usize = 100;
+
+/// Which file this is, whatever its name is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// A directory of the store.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// A checked file of the store.
+#[derive(Debug)]
+pub struct Private {
+    /// The open file.
+    pub file: File,
+    /// Which one it is.
+    pub identity: Identity,
+}
+
+impl Directory {
+    /// Opens the root of a store and checks it and every parent, the way they
+    /// really lie (".." knows no links); `None` where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsafe`], or what the system refuses.
+    pub fn open_root(path: &Path) -> Result<Option<Self>, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
+            Ok(fd) => {
+                let root = Directory { fd, path: path.to_owned() };
+                root.check_parents()?;
+                Ok(Some(root))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::io("open", path)(errno.into())),
+        }
+    }
+
+    /// The same, made with its parents where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::open_root`].
+    pub fn make_root(path: &Path) -> Result<Self, Error> {
+        if let Some(root) = Self::open_root(path)? {
+            return Ok(root);
+        }
+        make_all(path)?;
+        match Self::open_root(path)? {
+            Some(root) => Ok(root),
+            None => Err(Error::io("create", path)(Errno::NOENT.into())),
+        }
+    }
+
+    /// Opens a directory below this one; `None` where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsafe`], or what the system refuses.
+    pub fn open_below(&self, name: &str) -> Result<Option<Self>, Error> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
+            Ok(fd) => {
+                let below = Directory { fd, path };
+                let stat = below.stat()?;
+                check_directory(&stat, || below.path.clone())?;
+                Ok(Some(below))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                Err(Error::Unsafe { path, why: "is not a directory: move it away".into() })
+            }
+            Err(errno) => Err(Error::io("open", path)(errno.into())),
+        }
+    }
+
+    /// Makes a directory below this one, durably; one that is there is fine.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn make_below(&self, name: &str) -> Result<(), Error> {
+        match retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)) {
+            Ok(()) => {
+                // Whatever the umask says: this directory is of use to us alone.
+                let _ = rustix::fs::chmodat(&self.fd, name, Mode::RWXU, AtFlags::empty());
+                self.sync()
+            }
+            Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(Error::io("create", self.path.join(name))(errno.into())),
+        }
+    }
+
+    /// Opens a file of this directory; `None` where it is not there. With
+    /// `CREATE` it is made with mode 0600.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsafe`], or what the system refuses.
+    pub fn open_file(&self, name: &str, flags: OFlags) -> Result<Option<Private>, Error> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let fd = match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, mode)) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(self.is_wrong(name, "is a symbolic link")),
+            Err(Errno::ISDIR) => return Err(self.is_wrong(name, "is a directory")),
+            Err(errno) => return Err(Error::io("open", self.path.join(name))(errno.into())),
+        };
+        let stat = retry_on_intr(|| rustix::fs::fstat(&fd))
+            .map_err(|errno| Error::io("stat", self.path.join(name))(errno.into()))?;
+        self.check_file(name, &stat)?;
+        if flags.contains(OFlags::CREATE) && stat.st_mode & mode.bits() != mode.bits() {
+            let _ = rustix::fs::fchmod(&fd, mode);
+        }
+        Ok(Some(Private { file: File::from(fd), identity: Identity::of(&stat) }))
+    }
+
+    /// Which file has this name now; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn identity_of(&self, name: &str) -> Result<Option<Identity>, Error> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        match retry_on_intr(|| rustix::fs::statat(&self.fd, name, flags)) {
+            Ok(stat) => Ok(Some(Identity::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::io("stat", self.path.join(name))(errno.into())),
+        }
+    }
+
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
+        retry_on_intr(|| rustix::fs::renameat(&self.fd, from, &self.fd, to))
+            .map_err(|errno| Error::io("rename", self.path.join(from))(errno.into()))
+    }
+
+    /// Removes a file; one that is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn unlink(&self, name: &str) -> Result<(), Error> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::io("remove", self.path.join(name))(errno.into())),
+        }
+    }
+
+    /// Removes an empty directory below this one.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn remove_below(&self, name: &str) -> Result<(), Error> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::io("remove", self.path.join(name))(errno.into())),
+        }
+    }
+
+    /// The names in this directory that are UTF-8, in no order.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn entries(&self) -> Result<Vec<String>, Error> {
+        let failed = |errno: Errno| Error::io("list", &self.path)(errno.into());
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            match entry.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => names.push(name.to_owned()),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Flushes the names in this directory to the disk.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses; not having the notion is fine.
+    pub fn sync(&self) -> Result<(), Error> {
+        match retry_on_intr(|| rustix::fs::fsync(&self.fd)) {
+            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            Err(errno) => Err(Error::io("sync", &self.path)(errno.into())),
+        }
+    }
+
+    /// The path of a file in this directory, for messages.
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn stat(&self) -> Result<Stat, Error> {
+        retry_on_intr(|| rustix::fs::fstat(&self.fd))
+            .map_err(|errno| Error::io("stat", &self.path)(errno.into()))
+    }
+
+    fn check_parents(&self) -> Result<(), Error> {
+        let mut stat = self.stat()?;
+        let mut up = String::new();
+        for height in 0..PARENTS_MAX {
+            check_directory(&stat, || nth_parent(&self.path, height))?;
+            up.push_str("../");
+            let below = Identity::of(&stat);
+            stat = retry_on_intr(|| {
+                rustix::fs::statat(self.fd.as_fd(), up.as_str(), AtFlags::empty())
+            })
+            .map_err(|errno| Error::io("stat", nth_parent(&self.path, height + 1))(errno.into()))?;
+            if Identity::of(&stat) == below {
+                return Ok(());
+            }
+        }
+        Err(Error::Unsafe { path: self.path.clone(), why: "lies too deep".into() })
+    }
+
+    fn check_file(&self, name: &str, stat: &Stat) -> Result<(), Error> {
+        let user = user();
+        let why = if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            "is not a regular file"
+        } else if stat.st_uid != user.uid {
+            "belongs to another user"
+        } else if stat.st_nlink > 1 {
+            "has a second link"
+        } else if ownership(stat).is_writable_by_others(user) {
+            "is writable by others"
+        } else {
+            return Ok(());
+        };
+        // A file that was removed after it was opened has no link: whoever
+        // holds it finds out by its identity.
+        Err(self.is_wrong(name, why))
+    }
+
+    fn is_wrong(&self, name: &str, why: &str) -> Error {
+        Error::Unsafe { path: self.path.join(name), why: format!("{why}: move it away") }
+    }
+}
+
+impl Identity {
+    fn of(stat: &Stat) -> Self {
+        Identity { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+/// The user that asks, as the kernel sees it.
+pub fn user() -> User {
+    User { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+}
+
+fn ownership(stat: &Stat) -> Ownership {
+    Ownership { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode }
+}
+
+fn check_directory(stat: &Stat, path: impl Fn() -> PathBuf) -> Result<(), Error> {
+    let (user, owned) = (user(), ownership(stat));
+    if !owned.is_of(user) {
+        let why = format!("belongs to uid {}, neither to you nor to root", owned.uid);
+        return Err(Error::Unsafe { path: path(), why });
+    }
+    if owned.is_writable_by_others(user) && !owned.is_sticky() {
+        let path = path();
+        let why = format!("is writable by others: run 'chmod go-w {}'", path.display());
+        return Err(Error::Unsafe { path, why });
+    }
+    Ok(())
+}
+
+/// Makes a directory and its parents, each for the user alone.
+fn make_all(path: &Path) -> Result<(), Error> {
+    let make = || match retry_on_intr(|| rustix::fs::mkdir(path, Mode::RWXU)) {
+        Ok(()) => {
+            let _ = rustix::fs::chmod(path, Mode::RWXU);
+            Ok(())
+        }
+        Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match (make(), parent) {
+        (Err(Errno::NOENT), Some(parent)) => {
+            make_all(parent)?;
+            make()
+        }
+        (made, _) => made,
+    }
+    .map_err(|errno| Error::io("create", path)(errno.into()))
+}
+
+/// For a message: the parent so many steps up, where the path really lies.
+fn nth_parent(path: &Path, height: usize) -> PathBuf {
+    let real = path.canonicalize().unwrap_or_else(|_: io::Error| path.to_owned());
+    real.ancestors().nth(height).unwrap_or(Path::new("/")).to_owned()
+}

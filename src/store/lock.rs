@@ -1,0 +1,81 @@
+//! The lock of a breaker: an flock on a file of its own. The only user of fs2.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::error::Error;
+
+/// How long a process waits for a lock that another one holds.
+pub const WAIT_MAX: Duration = Duration::from_secs(1);
+
+const PAUSE_MIN: Duration = Duration::from_micros(50);
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+
+/// Tries one exclusive lock; `false` where another process holds one.
+///
+/// # Errors
+///
+/// What the kernel refuses for another reason.
+pub fn try_exclusive(file: &File) -> io::Result<bool> {
+    attempt(|| fs2::FileExt::try_lock_exclusive(file))
+}
+
+/// Tries one shared lock; `false` where a process holds an exclusive one.
+///
+/// # Errors
+///
+/// What the kernel refuses for another reason.
+pub fn try_shared(file: &File) -> io::Result<bool> {
+    attempt(|| fs2::FileExt::try_lock_shared(file))
+}
+
+/// Takes the exclusive lock within [`WAIT_MAX`], in tries that spread.
+///
+/// # Errors
+///
+/// [`Error::Locked`] once the time is up, or what the kernel refuses.
+pub fn exclusive(file: &File, path: &Path, clock: &dyn Clock) -> Result<(), Error> {
+    let locked = || try_exclusive(file).map_err(Error::io("lock", path));
+    if locked()? {
+        return Ok(());
+    }
+    let begin = clock.monotonic();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let waited = clock.monotonic().saturating_sub(begin);
+        if waited >= WAIT_MAX {
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            return Err(Error::Locked { path: path.to_owned(), waited_ms });
+        }
+        thread::sleep(jittered(pause, clock.draw()).min(WAIT_MAX - waited));
+        pause = (pause * 2).min(PAUSE_MAX);
+        if locked()? {
+            return Ok(());
+        }
+    }
+}
+
+/// Lets a lock go. (So does closing the file, and the end of the process.)
+pub fn release(file: &File) {
+    let _ = fs2::FileExt::unlock(file);
+}
+
+/// Between half of the pause and one and a half of it.
+fn jittered(pause: Duration, draw: u64) -> Duration {
+    pause / 2 + pause.mul_f64(draw as f64 / u64::MAX as f64)
+}
+
+fn attempt(lock: impl Fn() -> io::Result<()>) -> io::Result<bool> {
+    loop {
+        match lock() {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
