@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::model::Ms;
+use crate::model::backoff::mix;
 
 /// The clocks of this machine at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,15 +122,6 @@ fn read_boot_id() -> Option<u128> {
     let text = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
     let hex: String = std::str::from_utf8(&text).ok()?.trim().split('-').collect();
     u128::from_str_radix(&hex, 16).ok()
-}
-
-/// The finalizer of SplitMix64 (Steele, Lea, Flood: "Fast splittable
-/// pseudorandom number generators", 2014), after one step of its counter.
-pub const fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -12,3 +12,5 @@ pub mod store;
 
 pub mod clock;
 pub mod error;
+pub mod exit;
+pub mod simulate;

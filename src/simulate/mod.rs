@@ -1,0 +1,222 @@
+//! The machine in virtual time: a trace goes in, what a policy would have done
+//! comes out. No store, no clock; the same [`Breaker`] as everywhere.
+
+mod trace;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::model::backoff::mix;
+use crate::model::breaker::{Holder, Manual, Recorded};
+use crate::model::{Breaker, Finished, Ms, Now, Outcome, Permit, Policy};
+use crate::model::{Transition, Verdict, View};
+
+pub use trace::{Line, Op};
+
+/// A breaker under a policy, at some point of a trace.
+#[derive(Debug)]
+pub struct Simulation {
+    policy: Policy,
+    breaker: Breaker,
+    calls: HashMap<String, Call>,
+    last_ms: Ms,
+    lines: u64,
+    seed: u64,
+    summary: Summary,
+    state_since_ms: Ms,
+}
+
+/// A call between its start and its finish.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    permit: Option<Permit>,
+    started_ms: Ms,
+    lost: bool,
+}
+
+/// What came of one line.
+#[derive(Clone, Debug)]
+pub struct Outcomes {
+    /// Whether the call was admitted, or would be; where the line asks.
+    pub admitted: Option<bool>,
+    /// Whether a result counts; where the line has one.
+    pub recorded: Option<bool>,
+    /// The transitions that the line made.
+    pub transitions: Vec<Transition>,
+    /// The breaker after the line.
+    pub view: View,
+}
+
+/// What a whole trace came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Calls that were made.
+    pub admitted: u64,
+    /// Calls that were rejected.
+    pub rejected: u64,
+    /// Rejected calls that would have failed.
+    pub failures_avoided: u64,
+    /// Rejected calls that would have succeeded.
+    pub successes_missed: u64,
+    /// Transitions to open.
+    pub opened: u64,
+    /// The time in each state, by name, in the order of first entry.
+    pub time_in_state: Vec<(&'static str, Duration)>,
+}
+
+impl Simulation {
+    /// A closed breaker at time 0.
+    pub fn new(policy: Policy, seed: u64) -> Self {
+        Simulation {
+            policy,
+            breaker: Breaker::new(Now::at(0)),
+            calls: HashMap::new(),
+            last_ms: 0,
+            lines: 0,
+            seed,
+            summary: Summary::default(),
+            state_since_ms: 0,
+        }
+    }
+
+    /// Plays one line.
+    ///
+    /// # Errors
+    ///
+    /// What the line contradicts: the time, or the calls under way.
+    pub fn play(&mut self, line: &Line) -> Result<Outcomes, String> {
+        if line.at_ms < self.last_ms {
+            return Err(format!(
+                "\"t\" is {}, before {}: times do not decrease",
+                line.at_ms, self.last_ms
+            ));
+        }
+        self.last_ms = line.at_ms;
+        self.lines += 1;
+        let now = Now { at_ms: line.at_ms, draw: mix(self.seed.wrapping_add(self.lines)) };
+        let state_before = self.breaker.state().name();
+        let mut out = Outcomes {
+            admitted: None,
+            recorded: None,
+            transitions: Vec::new(),
+            view: self.breaker.view(&self.policy, now),
+        };
+        self.act(&line.op, now, &mut out)?;
+        out.view = self.breaker.view(&self.policy, now);
+        self.account(state_before, &out);
+        Ok(out)
+    }
+
+    /// What the lines so far came to.
+    pub fn summary(&self) -> Summary {
+        let mut summary = self.summary.clone();
+        let state = self.breaker.state().name();
+        summary.spend(state, self.last_ms.saturating_sub(self.state_since_ms));
+        summary
+    }
+
+    fn act(&mut self, op: &Op, now: Now, out: &mut Outcomes) -> Result<(), String> {
+        let manual = |lasting| Manual { by: "", comment: "", lasting };
+        let (policy, breaker) = (&self.policy, &mut self.breaker);
+        match op {
+            Op::Call { outcome, duration } => {
+                let permit = self.admit(now, out);
+                if permit.is_none() {
+                    self.count_rejected(*outcome);
+                }
+                self.record(permit, &Finished::new(*outcome, *duration), now, out);
+            }
+            Op::Start { id } => {
+                if self.calls.get(id).is_some_and(|call| !call.lost) {
+                    return Err(format!("call {id:?} has started already"));
+                }
+                let permit = self.admit(now, out);
+                let call = Call { permit, started_ms: now.at_ms, lost: false };
+                self.calls.insert(id.clone(), call);
+            }
+            Op::Finish { id, outcome, duration } => {
+                let call = self.calls.remove(id).ok_or_else(|| never_started(id))?;
+                let since_start = Duration::from_millis(now.at_ms - call.started_ms);
+                if call.permit.is_none() {
+                    self.count_rejected(*outcome);
+                }
+                let finished = Finished::new(*outcome, duration.unwrap_or(since_start));
+                self.record(call.permit, &finished, now, out);
+            }
+            Op::Lost { id } => {
+                let call = self.calls.get_mut(id).ok_or_else(|| never_started(id))?;
+                call.lost = true;
+                if let Some(permit) = call.permit {
+                    out.transitions.extend(breaker.lose(policy, now, permit).transitions);
+                }
+            }
+            Op::Check => out.admitted = Some(out.view.admits),
+            Op::Trip { lasting } => {
+                out.transitions = breaker.trip(policy, now, &manual(*lasting)).transitions;
+            }
+            Op::Reset => out.transitions = breaker.reset(policy, now, &manual(None)).transitions,
+            Op::Hold { hold, lasting } => {
+                out.transitions = breaker.hold(policy, now, *hold, &manual(*lasting)).transitions;
+            }
+            Op::Release => {
+                out.transitions = breaker.release(policy, now, &manual(None)).transitions;
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, now: Now, out: &mut Outcomes) -> Option<Permit> {
+        let step = self.breaker.admit(&self.policy, now, Holder::Process);
+        out.transitions.extend(step.transitions);
+        let permit = match step.value {
+            Verdict::Admit(permit) => Some(permit),
+            Verdict::Reject(_) => None,
+        };
+        out.admitted = Some(permit.is_some());
+        permit
+    }
+
+    fn record(&mut self, permit: Option<Permit>, call: &Finished, now: Now, out: &mut Outcomes) {
+        out.recorded = Some(false);
+        if let Some(permit) = permit {
+            let step = self.breaker.record(&self.policy, now, permit, call);
+            out.transitions.extend(step.transitions);
+            out.recorded = Some(step.value == Recorded::Counted);
+        }
+    }
+
+    fn count_rejected(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Failure => self.summary.failures_avoided += 1,
+            Outcome::Success => self.summary.successes_missed += 1,
+            Outcome::Ignored => {}
+        }
+    }
+
+    fn account(&mut self, mut state: &'static str, out: &Outcomes) {
+        let totals = out.view.totals;
+        self.summary.admitted = totals.admitted;
+        self.summary.rejected = totals.rejected;
+        self.summary.opened = totals.opened;
+        for transition in &out.transitions {
+            let spent_ms = transition.at_ms.saturating_sub(self.state_since_ms);
+            self.summary.spend(state, spent_ms);
+            self.state_since_ms = transition.at_ms;
+            state = transition.to.name();
+        }
+    }
+}
+
+impl Summary {
+    fn spend(&mut self, state: &'static str, millis: u64) {
+        let spent = Duration::from_millis(millis);
+        match self.time_in_state.iter_mut().find(|(name, _)| *name == state) {
+            Some((_, total)) => *total += spent,
+            None => self.time_in_state.push((state, spent)),
+        }
+    }
+}
+
+fn never_started(id: &str) -> String {
+    format!("call {id:?} has not started, or has finished already")
+}
