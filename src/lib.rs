@@ -10,3 +10,5 @@
 pub mod model;
 
 pub mod error;
+
+pub mod process;
