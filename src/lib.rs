@@ -7,10 +7,18 @@
 //!     -> classify -> store.transact(record) -> result -> exit status
 //! ```
 
+pub mod cli;
+
+pub mod settings;
+
 pub mod model;
+
+pub mod simulate;
+
 pub mod store;
+
+pub mod process;
 
 pub mod clock;
 pub mod error;
 pub mod exit;
-pub mod simulate;

@@ -1,0 +1,164 @@
+//! Running a command as if cb were not there, or with a time limit.
+//!
+//! The child gets what cb got: descriptors, terminal, process group, signal
+//! mask, ignored signals, environment and arguments byte for byte. cb takes the
+//! signals that are sent to it and passes them on, stops when the child is
+//! stopped, and says how the child ended. There is one wait (`sigtimedwait`), no
+//! thread and no handler.
+//!
+//! ```ignore
+//! #![no_main]
+//! cb::entry_point!(run);
+//!
+//! fn run(startup: &Startup) -> i32 {
+//!     let request = Request::new(OsStr::new("true"), &[], clock::monotonic);
+//!     let mut say = |notice: Notice| { /* cb: NAME: timed out after 5s */ };
+//!     match process::run(&request, startup, &mut say) {
+//!         Ok(report) => match report.end {
+//!             End::Code(code) => code,
+//!             End::Signal(signal) => process::end_by_signal(signal),
+//!             End::NotFound => 127,
+//!             End::NotExecutable => 126,
+//!         },
+//!         Err(_) => 125,
+//!     }
+//! }
+//! ```
+//!
+//! Invariants: cb has one thread when it comes here (a signal goes to any thread
+//! that does not block it). After `run` the signals stay blocked, so that none
+//! can come between the child's end and its being recorded;
+//! [`Startup::unblock_signals`] lets them through again.
+
+pub mod entry;
+
+mod deadline;
+mod group;
+mod signals;
+mod spawn;
+mod terminal;
+mod wait;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::model::outcome::{ExitReport, SignalSet};
+
+pub use entry::Startup;
+pub use signals::end_by_signal;
+
+use signals::Set;
+use spawn::{Place, Started};
+use terminal::Terminal;
+use wait::{OwnGroup, Watch};
+
+/// How long a command gets from TERM to KILL where nobody says.
+pub const KILL_AFTER_DEFAULT: Duration = Duration::from_secs(5);
+
+/// A command to run.
+pub struct Request<'a> {
+    /// Its name, found in PATH unless it has a slash; also its `argv[0]`.
+    pub program: &'a OsStr,
+    /// Its arguments.
+    pub args: &'a [OsString],
+    /// Variables set for it, besides all that cb has.
+    pub env: &'a [(&'a str, String)],
+    /// How long it may run; `None`: for ever. Zero is over at once.
+    pub timeout: Option<Duration>,
+    /// How long after TERM it is killed.
+    pub kill_after: Duration,
+    /// With a timeout: leave it in cb's group, and end it alone.
+    pub foreground: bool,
+    /// Have the kernel send it TERM when cb dies.
+    pub die_with_parent: bool,
+    /// A clock that never goes back.
+    pub clock: fn() -> Duration,
+}
+
+impl<'a> Request<'a> {
+    /// A command without a time limit.
+    pub fn new(program: &'a OsStr, args: &'a [OsString], clock: fn() -> Duration) -> Self {
+        Request {
+            program,
+            args,
+            env: &[],
+            timeout: None,
+            kill_after: KILL_AFTER_DEFAULT,
+            foreground: false,
+            die_with_parent: false,
+            clock,
+        }
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Without the arguments and the environment, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("program", &self.program)
+            .field("timeout", &self.timeout)
+            .field("kill_after", &self.kill_after)
+            .field("foreground", &self.foreground)
+            .field("die_with_parent", &self.die_with_parent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that a person may want to read while it happens.
+#[derive(Debug)]
+pub enum Notice {
+    /// The time was up, and TERM was sent.
+    TimedOut {
+        /// The time it had.
+        after: Duration,
+    },
+    /// It did not end in time, and KILL was sent.
+    Killed {
+        /// The time it had to end.
+        after: Duration,
+    },
+    /// It could not be started, for this reason; the report says which status.
+    NotStarted(io::Error),
+}
+
+/// Runs the command to its end. `Err` is cb's own failure to start a process,
+/// not the command's.
+pub fn run(
+    request: &Request<'_>,
+    startup: &Startup,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<ExitReport, Error> {
+    let waited = Set::waited();
+    waited.block();
+    let own_group = request.timeout.is_some() && !request.foreground;
+    let terminal = if own_group { Terminal::open() } else { None };
+    let lent = terminal.as_ref().and_then(Terminal::lent_at_start);
+    let began = (request.clock)();
+    match spawn::start(request, startup, Place { own_group, terminal: lent }) {
+        Ok(Started::Running(child)) => {
+            let own_group = own_group.then(|| OwnGroup { terminal, was_lent: lent.is_some() });
+            Watch::new(request, notify, waited, child, own_group, began).finish()
+        }
+        Ok(Started::Refused(end, error)) => {
+            restore(terminal.as_ref());
+            notify(Notice::NotStarted(error));
+            let duration = (request.clock)().saturating_sub(began);
+            let (timed_out, killed, sent) = (false, false, SignalSet::EMPTY);
+            Ok(ExitReport { end, duration, timed_out, killed, sent })
+        }
+        Err(error) => {
+            restore(terminal.as_ref());
+            Err(error)
+        }
+    }
+}
+
+/// Takes the terminal back from a child that never became the command.
+fn restore(terminal: Option<&Terminal>) {
+    if let Some(terminal) = terminal {
+        terminal.take_back(None);
+    }
+}
