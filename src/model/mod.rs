@@ -6,10 +6,13 @@
 
 pub mod backoff;
 pub mod event;
+pub mod name;
 pub mod outcome;
 pub mod policy;
+pub mod text;
 
 pub use event::{Hold, Reason, State, Step, Transition};
+pub use name::BreakerName;
 pub use outcome::{Finished, Outcome};
 pub use policy::Policy;
 
