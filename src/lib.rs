@@ -7,6 +7,7 @@
 //!     -> classify -> store.transact(record) -> result -> exit status
 //! ```
 
+pub mod cli;
 pub mod model;
 
 pub mod error;
