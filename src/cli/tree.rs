@@ -14,8 +14,11 @@ pub const OUTCOMES: [&str; 3] = ["success", "failure", "ignored"];
 /// The states that a person can set.
 pub const HOLDS: [&str; 3] = ["forced-open", "disabled", "metrics-only"];
 
+/// What builds a command.
+type Build = fn() -> Command;
+
 /// How each command is built, by its name.
-pub const COMMANDS: [(&str, fn() -> Command); 14] = [
+pub const COMMANDS: [(&str, Build); 14] = [
     ("exec", exec),
     ("status", status),
     ("check", check),
