@@ -11,6 +11,7 @@ pub mod name;
 pub mod outcome;
 pub mod policy;
 pub mod round;
+pub mod text;
 pub mod totals;
 pub mod trust;
 pub mod view;
@@ -18,6 +19,7 @@ pub mod window;
 
 pub use breaker::{Breaker, Permit, Verdict};
 pub use event::{Hold, Reason, State, Step, Transition};
+pub use name::BreakerName;
 pub use outcome::{Finished, Outcome};
 pub use policy::Policy;
 pub use view::View;

@@ -189,7 +189,7 @@ impl Store for FileStore {
     fn names(&self) -> Result<Vec<BreakerName>, Error> {
         let Some(root) = Directory::open_root(&self.root)? else { return Ok(Vec::new()) };
         let mut names: Vec<_> =
-            root.entries()?.iter().filter_map(|name| BreakerName::new(name)).collect();
+            root.entries()?.iter().filter_map(|name| BreakerName::parse(name).ok()).collect();
         names.sort();
         Ok(names)
     }

@@ -1,0 +1,199 @@
+//! What help and man pages say beyond the options. A block of the sections is a
+//! title without indent, ending in a colon, and its lines, indented by two.
+
+/// The sections after the options of `cb`.
+pub const ROOT: &str = "\
+Examples:
+  cb exec api -- curl -fsS https://api.example.com/v1   call through a breaker
+  cb status                                             list the breakers
+  cb trip api --for 10m --reason 'deploy'               stop the calls
+  cb reset api                                          let them go again
+
+Exit status:
+  0        it worked; for 'cb exec', the command's own status
+  75       the call was rejected: the breaker is open (try again later)
+  124      the command timed out; 137 if it had to be killed
+  125      cb itself failed: bad usage, bad config, or no store
+  126,127  the command cannot be executed, or was not found
+
+Environment:
+  CB_STORE   the directory of the state, unless --store is given
+  CB_CONFIG  the config file, unless --config is given
+  NO_COLOR   if set, no colour
+
+Files:
+  ~/.config/cb/config.toml  your settings
+  /etc/cb/config.toml       the settings of the machine, below yours
+  ~/.local/state/cb/        the state, a folder for each breaker";
+
+/// What `cb` is for.
+pub const ROOT_LONG: &str = "\
+A circuit breaker for commands. cb remembers, across processes, how the calls to a dependency \
+went. When too many fail, the breaker opens, and the next call is stopped before it starts. After \
+a while a trial call is let through; if it succeeds, the breaker closes again.
+
+A breaker is a name. It needs no set-up: the first call makes it.";
+
+/// What `cb exec` does.
+pub const EXEC_LONG: &str = "\
+Run COMMAND through the breaker NAME. If the breaker is closed, the command runs as if cb were not \
+there: same input, output, terminal, signals and exit status. If it is open, the command is not \
+started, and cb exits with 75.
+
+Options may stand before or after NAME; everything from COMMAND on reaches the command byte for \
+byte. No shell is involved: use 'sh -c' for a pipeline.";
+
+/// The sections after the options of `cb exec`.
+pub const EXEC: &str = "\
+Examples:
+  cb exec api -- curl -fsS https://api.example.com/v1
+  cb exec --timeout 10s --failures 3 --window 1m db pg_dump app
+  cb exec mail --failure-codes 75 -- sendmail -t <letter
+  cb exec api -- ./call || [ $? -eq 75 ] && echo 'not now'
+
+Exit status:
+  COMMAND's   the command ran; if a signal killed it, cb ends by the same one
+  75          rejected: the breaker is open (see --open-exit-code)
+  124         the command timed out; 137 if it had to be killed
+  125         cb itself failed: bad usage, bad config, or no store
+  126         the command cannot be executed
+  127         the command was not found
+
+Environment:
+  CB_STORE    the directory of the state, unless --store is given
+  CB_CONFIG   the config file, unless --config is given
+  CB_BREAKER  set for COMMAND: the breaker's name
+  CB_STATE    set for COMMAND: closed or half-open
+  CB_ATTEMPT  set for COMMAND: the number of the attempt, from 1";
+
+/// The sections of `cb status`.
+pub const STATUS: &str = "\
+Examples:
+  cb status
+  cb status 'pay*' --json
+  cb status --check api || echo 'api is not well'
+
+Exit status:
+  0    the breakers were listed; with --check: closed
+  1    with --check: half-open, or a trial is due
+  2    with --check: open
+  3    with --check: no such breaker
+  125  cb itself failed";
+
+/// The sections of `cb check`.
+pub const CHECK: &str = "\
+Examples:
+  cb check -q api && start-the-batch
+
+Exit status:
+  0    a call would be admitted now
+  75   it would be rejected
+  125  cb itself failed";
+
+/// What `cb allow` does.
+pub const ALLOW_LONG: &str = "\
+Ask the breaker NAME for a permit to make one call, and print the permit's token. Make the call, \
+then tell how it went with 'cb report NAME TOKEN OUTCOME'. With this pair any program can use a \
+breaker without being run by 'cb exec'.";
+
+/// The sections of `cb allow`.
+pub const ALLOW: &str = "\
+Examples:
+  if token=$(cb allow api); then
+    if call-it; then cb report api \"$token\" success
+    else cb report api \"$token\" failure; fi
+  fi
+
+Exit status:
+  0    a permit was given
+  75   rejected: the breaker is open
+  125  cb itself failed";
+
+/// The sections of `cb report`.
+pub const REPORT: &str = "\
+Examples:
+  cb report api \"$token\" success --duration 1.5s
+
+Exit status:
+  0    recorded
+  125  cb itself failed, or there is no such permit";
+
+/// The sections of `cb trip`.
+pub const TRIP: &str = "\
+Examples:
+  cb trip api --for 10m --reason 'deploy'";
+
+/// The sections of `cb reset`.
+pub const RESET: &str = "\
+Examples:
+  cb reset api --reason 'fixed the certificate'";
+
+/// What `cb hold` does.
+pub const HOLD_LONG: &str = "\
+Set a state that no outcome changes, until 'cb release' or until --for has passed: 'forced-open' \
+rejects every call, 'disabled' admits every call and records nothing in the window, 'metrics-only' \
+admits every call, records it, and tells what would have opened the breaker.";
+
+/// The sections of `cb hold`.
+pub const HOLD: &str = "\
+Examples:
+  cb hold api forced-open --for 2h --reason 'maintenance'
+  cb hold api metrics-only";
+
+/// The sections of `cb release`.
+pub const RELEASE: &str = "\
+Examples:
+  cb release api";
+
+/// The sections of `cb rm`.
+pub const RM: &str = "\
+Examples:
+  cb rm api";
+
+/// What `cb simulate` does.
+pub const SIMULATE_LONG: &str = "\
+Run a policy against a trace of calls, in virtual time and without touching any state: what would \
+this policy have done? TRACE (or standard input) is JSON lines with times in milliseconds:
+
+{\"t\":0,\"op\":\"call\",\"outcome\":\"failure\",\"duration_ms\":20}";
+
+/// The sections of `cb simulate`.
+pub const SIMULATE: &str = "\
+Examples:
+  cb simulate --policy api trace.jsonl
+  cb simulate --set failures=3 --set window=1m --json <trace.jsonl
+
+Exit status:
+  0    the trace was run
+  125  a line is not understood, or a setting is not allowed";
+
+/// The sections of `cb config`.
+pub const CONFIG: &str = "\
+Examples:
+  cb config check
+  cb config show api
+  cb config path
+
+Files:
+  ~/.config/cb/config.toml  your settings
+  /etc/cb/config.toml       the settings of the machine, below yours";
+
+/// What `cb config` says about the file.
+pub const CONFIG_LONG: &str = "\
+Look at the settings. A config file is TOML with a section [defaults], a section [breaker.NAME] \
+for a breaker, and sections [breaker.\"PATTERN\"] for several (with * and ?). The keys are the \
+policy flags of 'cb exec' with underscores: open_for = \"30s\". The more specific section wins, \
+key by key; a flag wins over all of them.";
+
+/// The sections of `cb completions`.
+pub const COMPLETIONS: &str = "\
+Examples:
+  cb completions bash >~/.local/share/bash-completion/completions/cb
+  cb completions zsh >~/.zfunc/_cb       (a folder of $fpath)
+  cb completions fish >~/.config/fish/completions/cb.fish";
+
+/// The sections of `cb man`.
+pub const MAN: &str = "\
+Examples:
+  cb man exec
+  cb man --dir ~/.local/share/man/man1";

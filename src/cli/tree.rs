@@ -1,0 +1,267 @@
+//! The commands and their arguments, as clap builds them.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use std::ffi::OsString;
+
+use super::flags::POLICY_FLAGS;
+use super::help;
+
+/// The shells that completions are made for.
+pub const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "powershell", "elvish"];
+/// What a permit's holder can report.
+pub const OUTCOMES: [&str; 3] = ["success", "failure", "ignored"];
+/// The states that a person can set.
+pub const HOLDS: [&str; 3] = ["forced-open", "disabled", "metrics-only"];
+
+/// What builds a command.
+type Build = fn() -> Command;
+
+/// How each command is built, by its name.
+pub const COMMANDS: [(&str, Build); 14] = [
+    ("exec", exec),
+    ("status", status),
+    ("check", check),
+    ("allow", allow),
+    ("report", report),
+    ("trip", trip),
+    ("reset", reset),
+    ("hold", hold),
+    ("release", release),
+    ("rm", rm),
+    ("simulate", simulate),
+    ("config", config),
+    ("completions", completions),
+    ("man", man),
+];
+
+/// `cb` without its commands.
+pub fn root() -> Command {
+    Command::new("cb")
+        .bin_name("cb")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A circuit breaker for commands")
+        .long_about(help::ROOT_LONG)
+        .after_long_help(help::ROOT)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args_override_self(true)
+        .subcommand_value_name("COMMAND")
+        .arg(store())
+        .arg(config_file())
+}
+
+fn exec() -> Command {
+    with_policy(named("exec", "Run a command through a breaker"))
+        .long_about(help::EXEC_LONG)
+        .after_long_help(help::EXEC)
+        .override_usage("cb exec [OPTIONS] <NAME> [--] <COMMAND> [ARG]...")
+        .arg(quiet())
+        .arg(
+            path("result-file", "PATH", "Write how the call went to PATH, as JSON")
+                .value_hint(ValueHint::FilePath),
+        )
+        .arg(value("result-fd", "N", "Write it to the open file descriptor N"))
+        .arg(switch("foreground", "With --timeout: leave the command in cb's process group"))
+        .arg(switch("die-with-parent", "If cb is killed, end the command too (Linux)"))
+        .arg(store())
+        .arg(config_file())
+        .arg(
+            positional("command", "COMMAND", "The command and its arguments")
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .required(true),
+        )
+}
+
+fn status() -> Command {
+    command("status", "Show breakers and their state")
+        .after_long_help(help::STATUS)
+        .arg(
+            positional("names", "NAME|GLOB", "Only these ['*' and '?' stand for others]")
+                .num_args(0..),
+        )
+        .arg(switch("json", "Print JSON (schema cb.status/1)"))
+        .arg(value("check", "NAME", "Print nothing; exit 0 closed, 1 half-open, 2 open, 3 unknown"))
+        .arg(store())
+        .arg(config_file())
+}
+
+fn check() -> Command {
+    with_policy(named("check", "Tell whether a call would be admitted; change nothing"))
+        .after_long_help(help::CHECK)
+        .arg(quiet())
+        .arg(store())
+        .arg(config_file())
+}
+
+fn allow() -> Command {
+    with_policy(named("allow", "Print a permit for one call, to be reported"))
+        .long_about(help::ALLOW_LONG)
+        .after_long_help(help::ALLOW)
+        .arg(quiet())
+        .arg(store())
+        .arg(config_file())
+}
+
+fn report() -> Command {
+    named("report", "Tell how the call of a permit went")
+        .after_long_help(help::REPORT)
+        .arg(positional("token", "TOKEN", "What 'cb allow' printed").required(true))
+        .arg(
+            positional("outcome", "OUTCOME", "How the call went")
+                .value_parser(PossibleValuesParser::new(OUTCOMES))
+                .required(true),
+        )
+        .arg(value("duration", "DURATION", "How long it took [default: since 'cb allow']"))
+        .arg(store())
+        .arg(config_file())
+}
+
+fn trip() -> Command {
+    manual("trip", "Open a breaker now")
+        .arg(value("for", "DURATION", "Stay open for so long"))
+        .after_long_help(help::TRIP)
+}
+
+fn reset() -> Command {
+    manual("reset", "Close a breaker now, and forget its window").after_long_help(help::RESET)
+}
+
+fn hold() -> Command {
+    manual("hold", "Set a state that no outcome changes")
+        .long_about(help::HOLD_LONG)
+        .after_long_help(help::HOLD)
+        .arg(
+            positional("hold", "STATE", "The state to hold")
+                .value_parser(PossibleValuesParser::new(HOLDS))
+                .required(true),
+        )
+        .arg(value("for", "DURATION", "Hold it for so long, and then end the hold"))
+}
+
+fn release() -> Command {
+    manual("release", "End a hold").after_long_help(help::RELEASE)
+}
+
+fn rm() -> Command {
+    named("rm", "Remove a breaker and its state")
+        .after_long_help(help::RM)
+        .arg(quiet())
+        .arg(store())
+}
+
+fn simulate() -> Command {
+    command("simulate", "Show what a policy would have done with a trace of calls")
+        .long_about(help::SIMULATE_LONG)
+        .after_long_help(help::SIMULATE)
+        .arg(
+            positional("trace", "TRACE", "The trace; '-' is standard input [default: -]")
+                .value_hint(ValueHint::FilePath),
+        )
+        .arg(value("policy", "NAME", "Start from the settings of this breaker"))
+        .arg(value("set", "KEY=VALUE", "Change a setting (repeatable)").action(ArgAction::Append))
+        .arg(value("seed", "N", "The seed of the jitter [default: 0]"))
+        .arg(switch("json", "Print a JSON line for each line of the trace"))
+        .arg(config_file())
+}
+
+fn config() -> Command {
+    let check = command("check", "Check the config files, and tell every problem");
+    let show = named("show", "Show the settings of a breaker, and where each comes from")
+        .arg(switch("json", "Print JSON (schema cb.config/1)"));
+    let path = command("path", "Print the config files that cb looks at, the later wins");
+    command("config", "Check and show the settings")
+        .long_about(help::CONFIG_LONG)
+        .after_long_help(help::CONFIG)
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommand(check.arg(config_file()))
+        .subcommand(show.arg(config_file()))
+        .subcommand(path.arg(config_file()))
+        .arg(config_file())
+}
+
+fn completions() -> Command {
+    command("completions", "Print the completion script of a shell")
+        .after_long_help(help::COMPLETIONS)
+        .arg(
+            positional("shell", "SHELL", "The shell")
+                .value_parser(PossibleValuesParser::new(SHELLS))
+                .required(true),
+        )
+}
+
+fn man() -> Command {
+    let names = COMMANDS.map(|(name, _)| name);
+    command("man", "Show a manual page")
+        .after_long_help(help::MAN)
+        .arg(
+            positional("command", "COMMAND", "The command [default: cb itself]")
+                .value_parser(PossibleValuesParser::new(names))
+                .hide_possible_values(true),
+        )
+        .arg(path("dir", "DIR", "Write all the pages into DIR").value_hint(ValueHint::DirPath))
+}
+
+fn command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).args_override_self(true)
+}
+
+/// A command whose first word is a breaker.
+fn named(name: &'static str, about: &'static str) -> Command {
+    command(name, about).arg(positional("name", "NAME", "The breaker").required(true))
+}
+
+/// A command by which a person changes a breaker.
+fn manual(name: &'static str, about: &'static str) -> Command {
+    named(name, about)
+        .arg(value("reason", "TEXT", "Why; kept with the state"))
+        .arg(quiet())
+        .arg(store())
+        .arg(config_file())
+}
+
+fn with_policy(command: Command) -> Command {
+    POLICY_FLAGS.iter().fold(command, |command, flag| {
+        let arg = value(flag.long, flag.value, flag.help).help_heading("Policy");
+        command.arg(if flag.key == "kill_after" { arg.short('k') } else { arg })
+    })
+}
+
+fn store() -> Arg {
+    path("store", "DIR", "The directory of the state [default: CB_STORE, or your state directory]")
+        .value_hint(ValueHint::DirPath)
+}
+
+fn config_file() -> Arg {
+    path("config", "FILE", "The config file [default: CB_CONFIG, or config.toml of yours]")
+        .value_hint(ValueHint::FilePath)
+}
+
+fn quiet() -> Arg {
+    switch("quiet", "Print no messages of cb's own").short('q')
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+}
+
+/// An option with a value: the next word, whatever it is, as getopt has it. So
+/// "--open-for -5s" is told to be a bad duration, not an unknown flag "-5".
+fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(value_name)
+        .help(help)
+        .value_parser(value_parser!(OsString))
+        .allow_hyphen_values(true)
+}
+
+fn path(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    value(name, value_name, help)
+}
+
+fn positional(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_name(value_name).help(help).value_parser(value_parser!(OsString))
+}

@@ -1,0 +1,149 @@
+//! The validated settings of one breaker, made of layers: the defaults, the
+//! sections of the config files, the flags. Each layer sets single keys, and
+//! the later wins.
+//!
+//! `keys` is the table of keys, `parse` reads a value, `layers` lays them over
+//! each other, `words` reads what the command line says.
+
+pub mod keys;
+pub mod layers;
+pub mod parse;
+pub mod value;
+pub mod words;
+
+use std::time::Duration;
+
+use crate::cli::Flag;
+use crate::error::Error;
+use crate::model::Policy;
+use crate::model::outcome::ExitCodes;
+
+pub use keys::Key;
+pub use layers::{Assignment, Layers, Place};
+pub use value::Value;
+pub use words::{breaker_name, flags_text, length, period, whole};
+
+/// What `cb exec` does where the state cannot be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStoreError {
+    /// Run the command, with a warning.
+    #[default]
+    Run,
+    /// Refuse.
+    Refuse,
+}
+
+impl OnStoreError {
+    /// The name in a config file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OnStoreError::Run => "run",
+            OnStoreError::Refuse => "refuse",
+        }
+    }
+
+    /// The choice of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "run" => Some(OnStoreError::Run),
+            "refuse" => Some(OnStoreError::Refuse),
+            _ => None,
+        }
+    }
+}
+
+/// The settings of one breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What the machine knows.
+    pub policy: Policy,
+    /// End a call after this.
+    pub timeout: Option<Duration>,
+    /// Send KILL so long after TERM.
+    pub kill_after: Duration,
+    /// Which exit codes say what.
+    pub codes: ExitCodes,
+    /// The status of a rejected call.
+    pub open_exit_code: u8,
+    /// What to do where the state cannot be used.
+    pub on_store_error: OnStoreError,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Layers::default().settings().expect("the defaults agree with each other")
+    }
+}
+
+impl Settings {
+    /// The default of `kill_after`.
+    pub const KILL_AFTER: Duration = Duration::from_secs(5);
+    /// The default of `open_exit_code`: EX_TEMPFAIL, which invites a retry.
+    pub const OPEN_EXIT_CODE: u8 = 75;
+
+    /// The value of a key.
+    pub fn value(&self, key: Key) -> Value {
+        let policy = &self.policy;
+        let optional = |duration: Option<Duration>| duration.map_or(Value::Unset, Value::Duration);
+        match key {
+            Key::Window => Value::Window(policy.window),
+            Key::ConsecutiveFailures => Value::Count(policy.consecutive_failures),
+            Key::Failures => Value::Count(policy.failures),
+            Key::FailureRate => Value::Percent(policy.failure_rate),
+            Key::SlowCall => optional(policy.slow_call),
+            Key::SlowRate => Value::Percent(policy.slow_rate),
+            Key::MinCalls => Value::Count(policy.min_calls),
+            Key::OpenFor => Value::Duration(policy.open_for),
+            Key::OpenBackoff => Value::Growth(policy.open_backoff),
+            Key::OpenMax => Value::Duration(policy.open_max),
+            Key::OpenJitter => Value::Percent(policy.open_jitter),
+            Key::HalfOpenCalls => Value::Count(policy.half_open_calls),
+            Key::SuccessThreshold => Value::Count(policy.success_threshold),
+            Key::PermitTtl => Value::Duration(policy.permit_ttl),
+            Key::Timeout => optional(self.timeout),
+            Key::KillAfter => Value::Duration(self.kill_after),
+            Key::IgnoreCodes => Value::Codes(self.codes.ignore.clone()),
+            Key::FailureCodes => self.codes.failure.clone().map_or(Value::Unset, Value::Codes),
+            Key::OpenExitCode => Value::Code(self.open_exit_code),
+            Key::OnStoreError => Value::OnStoreError(self.on_store_error),
+        }
+    }
+
+    /// Every key with its value, in the order in which people see them.
+    pub fn values(&self) -> impl Iterator<Item = (Key, Value)> {
+        Key::ALL.into_iter().map(|key| (key, self.value(key)))
+    }
+}
+
+/// The settings that come of the config files' assignments for a breaker, of
+/// the flags of its last call (a text of [`flags_text`], maybe empty), and of
+/// the flags of this command.
+///
+/// # Errors
+///
+/// If a flag is not allowed, or two settings exclude each other. The last call's
+/// flags cause no error: where they disagree with what has changed since, they
+/// are left out.
+pub fn resolve<'a>(
+    files: impl IntoIterator<Item = &'a Assignment>,
+    last_flags: &str,
+    flags: &[Flag],
+) -> Result<Settings, Error> {
+    let mut layers = Layers::default();
+    for assignment in files {
+        layers.put(assignment.clone());
+    }
+    if !last_flags.is_empty() {
+        let mut with_last = layers.clone();
+        words::put_flags_text(&mut with_last, last_flags);
+        words::put_flags(&mut with_last, flags)?;
+        if let Ok(settings) = with_last.settings() {
+            return Ok(settings);
+        }
+    }
+    words::put_flags(&mut layers, flags)?;
+    layers.settings()
+}
+
+#[cfg(test)]
+mod tests;

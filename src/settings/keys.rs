@@ -1,0 +1,272 @@
+//! The table of keys: what each is called, what kind of value it takes, and
+//! which values are allowed.
+
+use std::time::Duration;
+
+use crate::model::policy::{DURATION_MAX, HALF_OPEN_CALLS_MAX, WINDOW_CALLS_MAX};
+use crate::model::text;
+
+/// A key of the settings. The discriminant is its place in [`Key::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named like the key that it stands for")]
+pub enum Key {
+    Window,
+    ConsecutiveFailures,
+    Failures,
+    FailureRate,
+    SlowCall,
+    SlowRate,
+    MinCalls,
+    OpenFor,
+    OpenBackoff,
+    OpenMax,
+    OpenJitter,
+    HalfOpenCalls,
+    SuccessThreshold,
+    PermitTtl,
+    Timeout,
+    KillAfter,
+    IgnoreCodes,
+    FailureCodes,
+    OpenExitCode,
+    OnStoreError,
+}
+
+/// What kind of value a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Calls as a whole number, or a duration.
+    Window,
+    /// A whole number within these bounds.
+    Count {
+        /// The lowest.
+        min: u32,
+        /// The highest.
+        max: u32,
+    },
+    /// A share, to a hundredth of a percent.
+    Percent,
+    /// A duration above zero, of at least this, up to [`DURATION_MAX`].
+    Duration {
+        /// The shortest.
+        min: Duration,
+    },
+    /// A factor of 1 to 1000 with up to four decimals.
+    Growth,
+    /// A list of exit codes, 1 to 255.
+    Codes {
+        /// Whether the list may be empty.
+        empty: bool,
+    },
+    /// One exit code, 0 to 255.
+    Code,
+    /// `run` or `refuse`.
+    OnStoreError,
+}
+
+/// How a value is written: that decides what an example looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As a word of the command line.
+    Word,
+    /// As TOML.
+    Toml,
+}
+
+struct Spec {
+    name: &'static str,
+    kind: Kind,
+    /// Whether `none` takes the value away.
+    optional: bool,
+}
+
+/// How many keys there are.
+pub const KEY_COUNT: usize = 20;
+
+/// Keys of later versions, so that a config file written for one gets a fair answer.
+pub const LATER: [&str; 9] = [
+    "max_concurrent",
+    "retries",
+    "retry_delay",
+    "retry_backoff",
+    "retry_max_delay",
+    "retry_jitter",
+    "on_open",
+    "on_failure",
+    "queued_exit_code",
+];
+
+const MS: Duration = Duration::from_millis(1);
+const NS: Duration = Duration::from_nanos(1);
+const RULE: Kind = Kind::Count { min: 0, max: WINDOW_CALLS_MAX };
+const TRIALS: Kind = Kind::Count { min: 1, max: HALF_OPEN_CALLS_MAX };
+
+static SPECS: [Spec; KEY_COUNT] = [
+    spec("window", Kind::Window, false),
+    spec("consecutive_failures", RULE, false),
+    spec("failures", RULE, false),
+    spec("failure_rate", Kind::Percent, false),
+    spec("slow_call", Kind::Duration { min: NS }, true),
+    spec("slow_rate", Kind::Percent, false),
+    spec("min_calls", Kind::Count { min: 1, max: WINDOW_CALLS_MAX }, false),
+    spec("open_for", Kind::Duration { min: MS }, false),
+    spec("open_backoff", Kind::Growth, false),
+    spec("open_max", Kind::Duration { min: MS }, false),
+    spec("open_jitter", Kind::Percent, false),
+    spec("half_open_calls", TRIALS, false),
+    spec("success_threshold", TRIALS, true),
+    spec("permit_ttl", Kind::Duration { min: MS }, true),
+    spec("timeout", Kind::Duration { min: NS }, true),
+    spec("kill_after", Kind::Duration { min: NS }, false),
+    spec("ignore_codes", Kind::Codes { empty: true }, true),
+    spec("failure_codes", Kind::Codes { empty: false }, true),
+    spec("open_exit_code", Kind::Code, false),
+    spec("on_store_error", Kind::OnStoreError, false),
+];
+
+const fn spec(name: &'static str, kind: Kind, optional: bool) -> Spec {
+    Spec { name, kind, optional }
+}
+
+impl Key {
+    /// Every key, in the order in which people see them.
+    pub const ALL: [Key; KEY_COUNT] = [
+        Key::Window,
+        Key::ConsecutiveFailures,
+        Key::Failures,
+        Key::FailureRate,
+        Key::SlowCall,
+        Key::SlowRate,
+        Key::MinCalls,
+        Key::OpenFor,
+        Key::OpenBackoff,
+        Key::OpenMax,
+        Key::OpenJitter,
+        Key::HalfOpenCalls,
+        Key::SuccessThreshold,
+        Key::PermitTtl,
+        Key::Timeout,
+        Key::KillAfter,
+        Key::IgnoreCodes,
+        Key::FailureCodes,
+        Key::OpenExitCode,
+        Key::OnStoreError,
+    ];
+
+    /// The name in a config file: `open_for`.
+    pub fn name(self) -> &'static str {
+        SPECS[self as usize].name
+    }
+
+    /// The flag that sets it: `--open-for`.
+    pub fn flag(self) -> String {
+        format!("--{}", self.name().replace('_', "-"))
+    }
+
+    /// What kind of value it takes.
+    pub fn kind(self) -> Kind {
+        SPECS[self as usize].kind
+    }
+
+    /// Whether `none` takes its value away.
+    pub fn is_optional(self) -> bool {
+        SPECS[self as usize].optional
+    }
+
+    /// The key of this name.
+    pub fn by_name(name: &str) -> Option<Key> {
+        Key::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// What is allowed, in words, with examples in the given form.
+    pub fn allowed(self, form: Form) -> String {
+        let quote = if form == Form::Toml { "\"" } else { "" };
+        let span = format!("at most {}", text::duration(DURATION_MAX));
+        let duration = format!("such as {quote}30s{quote} or {quote}1m30s{quote}, {span}");
+        let mut allowed = match self.kind() {
+            Kind::Window => {
+                format!("a number of calls, 1 to {WINDOW_CALLS_MAX}, or a duration {duration}")
+            }
+            Kind::Count { min: 0, max } => {
+                format!("a whole number, 0 to {max}; 0 turns the rule off")
+            }
+            Kind::Count { min, max } => format!("a whole number, {min} to {max}"),
+            Kind::Percent => format!(
+                "{quote}0%{quote} to {quote}100%{quote} with at most 2 decimals, or a share such as 0.5"
+            ),
+            Kind::Duration { min } if min >= MS => format!("a duration {duration}, at least 1ms"),
+            Kind::Duration { .. } => format!("a duration above 0 {duration}"),
+            Kind::Growth => "a number, 1 to 1000, with at most 4 decimals".to_owned(),
+            Kind::Codes { .. } if form == Form::Toml => {
+                "a list of exit codes, 1 to 255, such as [126, 127]".to_owned()
+            }
+            Kind::Codes { .. } => "exit codes, 1 to 255, such as 126,127".to_owned(),
+            Kind::Code => "an exit code, 0 to 255".to_owned(),
+            Kind::OnStoreError => format!("{quote}run{quote} or {quote}refuse{quote}"),
+        };
+        if self.is_optional() {
+            allowed.push_str(&format!("; or {quote}none{quote}"));
+        }
+        allowed
+    }
+}
+
+/// Why no key has this name, with the nearest that is one.
+pub fn unknown(name: &str) -> String {
+    if LATER.contains(&name) {
+        return format!("this version of cb does not have '{name}' yet; remove it");
+    }
+    let shown = text::excerpt(name, 40);
+    match nearest(name, Key::ALL.into_iter().map(Key::name)) {
+        Some(near) => format!("unknown key '{shown}'; did you mean '{near}'?"),
+        None => {
+            let names: Vec<_> = Key::ALL.into_iter().map(Key::name).collect();
+            format!("unknown key '{shown}'; allowed: {}", names.join(", "))
+        }
+    }
+}
+
+/// The known word that an unknown one most likely stands for.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word: String = word.chars().take(60).collect::<String>().to_lowercase().replace('-', "_");
+    known
+        .map(|name| (strsim::jaro_winkler(&word, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_and_agrees_with_the_flags() {
+        for (i, key) in Key::ALL.into_iter().enumerate() {
+            assert_eq!(key as usize, i);
+            assert_eq!(Key::by_name(key.name()), Some(key));
+            assert_eq!(crate::cli::POLICY_FLAGS[i].key, key.name());
+            assert!(!LATER.contains(&key.name()));
+        }
+    }
+
+    #[track_caller]
+    fn check_unknown(name: &str, expected: &str) {
+        let message = unknown(name);
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn unknown_keys_are_told_with_the_nearest() {
+        check_unknown("open_fro", "unknown key 'open_fro'; did you mean 'open_for'?");
+        check_unknown("open-for", "did you mean 'open_for'?");
+        check_unknown("OpenFor", "did you mean 'open_for'?");
+        check_unknown("failure", "did you mean 'failures'?");
+        check_unknown("tiemout", "did you mean 'timeout'?");
+        check_unknown("zzz", "unknown key 'zzz'; allowed: window, consecutive_failures,");
+        check_unknown("", "unknown key ''; allowed: ");
+        check_unknown("a\x1b", "'a\\u{1b}'");
+        check_unknown("retries", "does not have 'retries' yet");
+        check_unknown("on_open", "does not have 'on_open' yet");
+    }
+}

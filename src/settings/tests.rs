@@ -1,0 +1,1 @@
+//! Values, layers and messages, as tables.

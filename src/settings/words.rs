@@ -1,0 +1,135 @@
+//! What the words of the command line mean, each with a message of its own
+//! where they mean nothing: policy flags, `--set`, and the values of other flags.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use super::keys::{self, Form, Key};
+use super::layers::{Assignment, Layers, Place};
+use super::parse;
+use super::value::Raw;
+use crate::cli::Flag;
+use crate::error::Error;
+use crate::model::{BreakerName, text};
+
+/// The most bytes of flags that travel with a state.
+pub const FLAGS_TEXT_MAX: usize = 512;
+
+/// The name of a breaker.
+///
+/// # Errors
+///
+/// If no breaker can have this name.
+pub fn breaker_name(word: &OsStr) -> Result<BreakerName, Error> {
+    BreakerName::parse(word).map_err(|error| Error::Usage(error.to_string()))
+}
+
+/// A duration above zero that a flag gives (`--for`).
+///
+/// # Errors
+///
+/// If it is none, or out of bounds.
+pub fn period(flag: &str, word: &OsStr) -> Result<Duration, Error> {
+    parse::duration_word(word, Duration::from_millis(1))
+        .map_err(|why| refused(flag, word, &why, &Key::OpenFor.allowed(Form::Word)))
+}
+
+/// How long something took (`--duration`): zero is a length too.
+///
+/// # Errors
+///
+/// If it is no duration, or out of bounds.
+pub fn length(flag: &str, word: &OsStr) -> Result<Duration, Error> {
+    if word.to_str().is_some_and(|word| word.trim_matches('0').is_empty() && !word.is_empty()) {
+        return Ok(Duration::ZERO);
+    }
+    parse::duration_word(word, Duration::ZERO)
+        .map_err(|why| refused(flag, word, &why, "a duration such as 1.5s or 250ms, at most 365d"))
+}
+
+/// A whole number that a flag gives (`--seed`, `--result-fd`), at most this.
+///
+/// # Errors
+///
+/// If it is none, or above that.
+pub fn whole(flag: &str, word: &OsStr, max: u64) -> Result<u64, Error> {
+    parse::whole_word(word, max)
+        .map_err(|why| refused(flag, word, &why, &format!("a whole number, 0 to {max}")))
+}
+
+/// Adds the layer of the policy flags.
+///
+/// # Errors
+///
+/// If a value is not allowed for its key.
+pub fn put_flags(layers: &mut Layers, flags: &[Flag]) -> Result<(), Error> {
+    for (name, word) in flags {
+        let key = Key::by_name(name).expect("each policy flag has a key");
+        let value = parse::value(key, &Raw::Word(word))
+            .map_err(|why| refused(&key.flag(), word, &why, &key.allowed(Form::Word)))?;
+        layers.put(Assignment { key, value, place: Place::Flag });
+    }
+    Ok(())
+}
+
+/// Adds a `--set KEY=VALUE`.
+///
+/// # Errors
+///
+/// If it is no assignment, the key is unknown, or the value not allowed.
+pub fn put_set(layers: &mut Layers, word: &OsStr) -> Result<(), Error> {
+    let shown = text::excerpt(&word.to_string_lossy(), 60);
+    let Some((name, value)) = word.to_str().and_then(|word| word.split_once('=')) else {
+        return Err(Error::Usage(format!(
+            "--set '{shown}': not KEY=VALUE; allowed: such as open_for=10s"
+        )));
+    };
+    let Some(key) = Key::by_name(name) else {
+        return Err(Error::Usage(format!("--set '{shown}': {}", keys::unknown(name))));
+    };
+    let place = format!("--set {name}");
+    let value = OsStr::new(value);
+    let parsed = parse::value(key, &Raw::Word(value))
+        .map_err(|why| refused(&place, value, &why, &key.allowed(Form::Word)))?;
+    layers.put(Assignment { key, value: parsed, place: Place::Set });
+    Ok(())
+}
+
+/// The flags as a text that a state can keep, so that other commands see the
+/// policy of the last call: `window=10 failures=3`. Values are in their shortest
+/// form, which has no space. What is not allowed is left out, and so is what
+/// exceeds [`FLAGS_TEXT_MAX`] (only a very long list of exit codes can).
+pub fn flags_text(flags: &[Flag]) -> String {
+    let mut kept = String::new();
+    for (name, word) in flags {
+        let Some(key) = Key::by_name(name) else { continue };
+        let Ok(value) = parse::value(key, &Raw::Word(word)) else { continue };
+        let item = format!("{name}={value}");
+        if kept.len() + 1 + item.len() <= FLAGS_TEXT_MAX {
+            if !kept.is_empty() {
+                kept.push(' ');
+            }
+            kept.push_str(&item);
+        }
+    }
+    kept
+}
+
+/// Adds the layer of the last call's flags. The text comes out of a state, and
+/// maybe from another version of cb: what is not understood is left out.
+pub fn put_flags_text(layers: &mut Layers, kept: &str) {
+    if kept.len() > FLAGS_TEXT_MAX {
+        return;
+    }
+    for item in kept.split(' ') {
+        let Some((name, value)) = item.split_once('=') else { continue };
+        let Some(key) = Key::by_name(name) else { continue };
+        if let Ok(value) = parse::value(key, &Raw::Word(OsStr::new(value))) {
+            layers.put(Assignment { key, value, place: Place::LastFlags });
+        }
+    }
+}
+
+fn refused(place: &str, word: &OsStr, why: &str, allowed: &str) -> Error {
+    Error::Usage(format!("{place} {}: {why}; allowed: {allowed}", Raw::Word(word).shown()))
+}
