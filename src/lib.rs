@@ -9,6 +9,8 @@
 
 pub mod cli;
 
+pub mod config;
+pub mod paths;
 pub mod settings;
 
 pub mod model;
@@ -18,6 +20,10 @@ pub mod simulate;
 pub mod store;
 
 pub mod process;
+
+pub mod render;
+
+pub mod commands;
 
 pub mod clock;
 pub mod error;

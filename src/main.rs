@@ -1,3 +1,5 @@
 //! The cb program: everything is in the library; this ends the process.
 
-fn main() {}
+#![no_main]
+
+cb::entry_point!(cb::commands::run);

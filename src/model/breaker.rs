@@ -311,6 +311,11 @@ impl Breaker {
         self.generation
     }
 
+    /// The latest transition, and who made it.
+    pub fn last_transition(&self) -> Option<&LastTransition> {
+        self.last_transition.as_ref()
+    }
+
     /// The settings that the last caller gave by hand, as that caller wrote them.
     pub fn flags(&self) -> &str {
         &self.flags

@@ -123,6 +123,22 @@ impl Reason {
         }
     }
 
+    /// The reason in words, to stand in a sentence.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Reason::ConsecutiveFailures => "too many failures in a row",
+            Reason::FailureCount => "too many failures",
+            Reason::FailureRate => "failure rate too high",
+            Reason::SlowRate => "too many slow calls",
+            Reason::TrialFailed => "the trial failed",
+            Reason::TrialsSucceeded => "the trial succeeded",
+            Reason::TrialDue => "a trial was due",
+            Reason::HoldEnded => "the hold ended",
+            Reason::Manual => "by hand",
+            Reason::Probe => "by a probe",
+        }
+    }
+
     /// The reason of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Reason::ALL.into_iter().find(|reason| reason.name() == name)

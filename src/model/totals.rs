@@ -62,6 +62,50 @@ pub struct LastFailure {
 }
 
 impl Totals {
+    /// The names that JSON sees, in the order of [`Totals::counts`].
+    pub const NAMES: [&'static str; 9] = [
+        "admitted",
+        "rejected",
+        "succeeded",
+        "failed",
+        "ignored",
+        "timed_out",
+        "slow",
+        "stale",
+        "opened",
+    ];
+
+    /// All counts, in the order of [`Totals::NAMES`].
+    pub const fn counts(&self) -> [u64; 9] {
+        [
+            self.admitted,
+            self.rejected,
+            self.succeeded,
+            self.failed,
+            self.ignored,
+            self.timed_out,
+            self.slow,
+            self.stale,
+            self.opened,
+        ]
+    }
+
+    /// The totals of such counts; what is missing at the end is 0.
+    pub fn from_counts(counts: &[u64]) -> Self {
+        let count = |at: usize| counts.get(at).copied().unwrap_or(0);
+        Totals {
+            admitted: count(0),
+            rejected: count(1),
+            succeeded: count(2),
+            failed: count(3),
+            ignored: count(4),
+            timed_out: count(5),
+            slow: count(6),
+            stale: count(7),
+            opened: count(8),
+        }
+    }
+
     pub(super) fn count(&mut self, call: &Finished, slow: bool) {
         match call.outcome {
             Outcome::Ignored => {

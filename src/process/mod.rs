@@ -33,6 +33,7 @@
 pub mod entry;
 
 mod deadline;
+pub mod descriptor;
 mod group;
 mod signals;
 mod spawn;

@@ -44,8 +44,9 @@ struct Body<'a> {
     consecutive_failures: u32,
     #[serde(default)]
     reopens: u32,
+    /// In the order of [`Totals::NAMES`].
     #[serde(default)]
-    totals: TotalsBody,
+    totals: Vec<u64>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     last_transition: Option<LastTransitionBody<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,20 +110,6 @@ enum WindowBody<'a> {
     },
 }
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct TotalsBody {
-    admitted: u64,
-    rejected: u64,
-    succeeded: u64,
-    failed: u64,
-    ignored: u64,
-    timed_out: u64,
-    slow: u64,
-    stale: u64,
-    opened: u64,
-}
-
 #[derive(Serialize, Deserialize)]
 struct LastTransitionBody<'a> {
     at: u64,
@@ -154,7 +141,7 @@ impl<'a> Body<'a> {
             window: WindowBody::of(&breaker.window),
             consecutive_failures: breaker.consecutive_failures,
             reopens: breaker.reopens,
-            totals: TotalsBody::of(&breaker.totals),
+            totals: breaker.totals.counts().to_vec(),
             last_transition: breaker.last_transition.as_ref().map(LastTransitionBody::of),
             last_failure: breaker.last_failure.as_ref().map(LastFailureBody::of),
             flags: Cow::Borrowed(cut(&breaker.flags, FLAGS_LEN_MAX)),
@@ -169,7 +156,7 @@ impl<'a> Body<'a> {
             window: self.window.into_window()?,
             consecutive_failures: self.consecutive_failures,
             reopens: self.reopens,
-            totals: self.totals.into_totals(),
+            totals: Totals::from_counts(&self.totals),
             last_transition: match self.last_transition {
                 Some(last) => Some(last.into_last()?),
                 None => None,
@@ -283,48 +270,6 @@ impl<'a> WindowBody<'a> {
                 Buckets::from_parts(window_ms, counts.collect()).map(Window::Time)
             }
         }
-    }
-}
-
-impl TotalsBody {
-    fn of(totals: &Totals) -> Self {
-        let Totals {
-            admitted,
-            rejected,
-            succeeded,
-            failed,
-            ignored,
-            timed_out,
-            slow,
-            stale,
-            opened,
-        } = *totals;
-        TotalsBody {
-            admitted,
-            rejected,
-            succeeded,
-            failed,
-            ignored,
-            timed_out,
-            slow,
-            stale,
-            opened,
-        }
-    }
-
-    fn into_totals(self) -> Totals {
-        let TotalsBody {
-            admitted,
-            rejected,
-            succeeded,
-            failed,
-            ignored,
-            timed_out,
-            slow,
-            stale,
-            opened,
-        } = self;
-        Totals { admitted, rejected, succeeded, failed, ignored, timed_out, slow, stale, opened }
     }
 }
 

@@ -1,0 +1,277 @@
+//! `cb exec`: ask the breaker, run the command, tell the breaker, end alike.
+
+use std::fmt;
+
+use super::operate::{Done, operate};
+use super::output::Voice;
+use super::result::{Report, Sink};
+use super::setup::Setup;
+use crate::cli::ExecWords;
+use crate::clock;
+use crate::error::Error;
+use crate::exit;
+use crate::model::breaker::{Holder, LastTransition, Rejection};
+use crate::model::outcome::{End, ExitReport};
+use crate::model::text::duration;
+use crate::model::{BreakerName, Finished, Ms, Outcome, Permit, State, Step, Verdict};
+use crate::process::{self, Notice, Request, Startup};
+use crate::render::times::rough;
+use crate::settings::{self, OnStoreError, Settings};
+use crate::store::{Absent, FileStore, Keep, PermitFile, Store};
+
+/// The answer to "may this command run?".
+enum Admission {
+    Granted(Granted),
+    Rejected(Refusal),
+}
+
+/// A command that may run.
+struct Granted {
+    /// Its permit; none where the store cannot be used and it runs all the same.
+    permit: Option<Permit>,
+    /// The kernel's hold on the permit, for the life of the call.
+    held: Option<PermitFile>,
+    before: Option<State>,
+    after: Option<State>,
+}
+
+/// A command that may not.
+struct Refusal {
+    why: Rejection,
+    now_ms: Ms,
+    last: Option<LastTransition>,
+    before: State,
+    after: State,
+}
+
+/// A call of one command through one breaker.
+struct Call<'a> {
+    words: &'a ExecWords,
+    name: BreakerName,
+    settings: Settings,
+    store: Result<FileStore, Error>,
+}
+
+/// Runs the command, or does not; the exit status of cb.
+///
+/// # Errors
+///
+/// What is cb's own fault, or its caller's.
+pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
+    let name = settings::breaker_name(&words.name)?;
+    let setup = Setup::load(&words.places)?;
+    let settings = setup.settings(&name, "", &words.flags)?;
+    let mut sink = Sink::open(words)?;
+    let call = Call { words, name, settings, store: setup.store() };
+    let voice = Voice { name: call.name.as_str(), quiet: words.quiet };
+    sink.warnings(&voice);
+    match call.admit(&voice)? {
+        Admission::Rejected(refusal) => {
+            voice.say(&refusal);
+            let status = i32::from(call.settings.open_exit_code);
+            sink.write(&refusal.report(call.name.as_str(), status), &voice);
+            Ok(status)
+        }
+        Admission::Granted(granted) => call.run(granted, startup, &mut sink, &voice),
+    }
+}
+
+impl Call<'_> {
+    fn admit(&self, voice: &Voice<'_>) -> Result<Admission, Error> {
+        let asked = match &self.store {
+            Ok(store) => self.ask(store),
+            Err(_) => Err(Error::NoStore),
+        };
+        match asked {
+            Ok(done) => {
+                done.receipt.notices.iter().for_each(|notice| voice.say(notice));
+                Ok(match done.value {
+                    Admission::Granted(granted) => {
+                        Admission::Granted(Granted { held: done.receipt.permit, ..granted })
+                    }
+                    rejected @ Admission::Rejected(_) => rejected,
+                })
+            }
+            Err(error) if !error.is_of_store() => Err(error),
+            Err(error) => match self.settings.on_store_error {
+                OnStoreError::Refuse => Err(error),
+                OnStoreError::Run => {
+                    voice.say(format_args!("{error}; running the command unprotected"));
+                    let (permit, held, before, after) = (None, None, None, None);
+                    Ok(Admission::Granted(Granted { permit, held, before, after }))
+                }
+            },
+        }
+    }
+
+    fn ask(&self, store: &dyn Store) -> Result<Done<Admission>, Error> {
+        let flags = settings::flags_text(&self.words.flags);
+        let policy = &self.settings.policy;
+        operate(store, &self.name, (Absent::Create, Keep::State), policy, |breaker, now| {
+            breaker.set_flags(&flags);
+            let before = breaker.state();
+            let step = breaker.admit(policy, now, Holder::Process);
+            let after = breaker.state();
+            let last = breaker.last_transition();
+            step.map(|verdict| match verdict {
+                Verdict::Admit(permit) => Admission::Granted(Granted {
+                    permit: Some(permit),
+                    held: None,
+                    before: Some(before),
+                    after: Some(after),
+                }),
+                Verdict::Reject(why) => {
+                    let last = last.cloned();
+                    let refusal = Refusal { why, now_ms: now.at_ms, last, before, after };
+                    Admission::Rejected(refusal)
+                }
+            })
+        })
+    }
+
+    fn run(
+        &self,
+        granted: Granted,
+        startup: &Startup,
+        sink: &mut Sink,
+        voice: &Voice<'_>,
+    ) -> Result<i32, Error> {
+        let ran = self.spawn(&granted, startup, voice);
+        let finished = match &ran {
+            Ok(exited) => finished(exited, exited.classify(&self.settings.codes)),
+            // The call never came to be: its permit goes back.
+            Err(_) => Finished::new(Outcome::Ignored, std::time::Duration::ZERO),
+        };
+        let after = self.record(&granted, &finished, voice);
+        drop(granted.held);
+        let exited = ran?;
+        let status = status_of(&exited);
+        sink.write(
+            &Report {
+                before: granted.before,
+                after: after.or(granted.after),
+                ..Report::of_run(self.name.as_str(), &exited, finished.outcome, status)
+            },
+            voice,
+        );
+        match exited.end {
+            End::Signal(signal) if !exited.timed_out => Ok(process::end_by_signal(signal)),
+            _ => Ok(status),
+        }
+    }
+
+    fn spawn(
+        &self,
+        granted: &Granted,
+        startup: &Startup,
+        voice: &Voice<'_>,
+    ) -> Result<ExitReport, Error> {
+        let state = match granted.after {
+            Some(State::HalfOpen) => State::HalfOpen,
+            _ => State::Closed,
+        };
+        let env = [
+            ("CB_BREAKER", self.name.to_string()),
+            ("CB_STATE", state.name().to_owned()),
+            ("CB_ATTEMPT", "1".to_owned()),
+        ];
+        let (program, args) = self.words.command.split_first().expect("clap requires a command");
+        let request = Request {
+            env: &env,
+            timeout: self.settings.timeout,
+            kill_after: self.settings.kill_after,
+            foreground: self.words.foreground,
+            die_with_parent: self.words.die_with_parent,
+            ..Request::new(program, args, clock::monotonic)
+        };
+        process::run(&request, startup, &mut |notice| match notice {
+            Notice::TimedOut { after } => {
+                voice.say(format_args!("timed out after {}", duration(after)));
+            }
+            Notice::Killed { after } => {
+                voice.say(format_args!("still running {} later: killed", duration(after)));
+            }
+            Notice::NotStarted(error) => voice.say(format_args!(
+                "cannot run '{}': {}",
+                program.to_string_lossy(),
+                crate::error::plain(&error)
+            )),
+        })
+    }
+
+    /// Tells the breaker; the state after, if that can be told.
+    fn record(&self, granted: &Granted, call: &Finished, voice: &Voice<'_>) -> Option<State> {
+        let (Ok(store), Some(permit)) = (&self.store, granted.permit) else { return None };
+        let policy = &self.settings.policy;
+        let keep = (Absent::Refuse, Keep::State);
+        let done = operate(store, &self.name, keep, policy, |breaker, now| {
+            let step = breaker.record(policy, now, permit, call);
+            Step { value: breaker.state(), transitions: step.transitions }
+        });
+        match done {
+            Ok(done) => {
+                done.receipt.notices.iter().for_each(|notice| voice.say(notice));
+                Some(done.value)
+            }
+            // Somebody removed the breaker meanwhile: there is nothing to tell.
+            Err(Error::Unknown { .. }) => None,
+            Err(error) => {
+                voice.say(format_args!("{error}; this result is not recorded"));
+                None
+            }
+        }
+    }
+}
+
+impl Refusal {
+    fn report<'a>(&self, name: &'a str, status: i32) -> Report<'a> {
+        Report {
+            before: Some(self.before),
+            after: Some(self.after),
+            retry_after_ms: match self.why {
+                Rejection::Open { retry_at_ms } => Some(retry_at_ms.saturating_sub(self.now_ms)),
+                Rejection::NoTrialFree | Rejection::ForcedOpen => None,
+            },
+            ..Report::of_rejection(name, self.why, status)
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            Rejection::Open { retry_at_ms } => {
+                f.write_str("not run: open")?;
+                if let Some(last) = &self.last {
+                    write!(f, " ({})", last.reason.words())?;
+                }
+                let left_ms = retry_at_ms.saturating_sub(self.now_ms);
+                write!(f, ", next trial in {}", rough(left_ms))
+            }
+            Rejection::NoTrialFree => f.write_str("not run: half-open, and a trial is under way"),
+            Rejection::ForcedOpen => f.write_str("not run: forced open by hand"),
+        }
+    }
+}
+
+fn finished(exited: &ExitReport, outcome: Outcome) -> Finished {
+    Finished {
+        outcome,
+        duration: exited.duration,
+        exit_code: exited.exit_code(),
+        signal: exited.signal(),
+        timed_out: exited.timed_out,
+    }
+}
+
+/// The exit status, where cb does not end by the command's signal.
+fn status_of(exited: &ExitReport) -> i32 {
+    match exited.end {
+        _ if exited.timed_out && exited.killed => exit::KILLED,
+        _ if exited.timed_out => exit::TIMED_OUT,
+        End::Code(code) => code,
+        End::Signal(signal) => 128 + signal,
+        End::NotFound => exit::NOT_FOUND,
+        End::NotExecutable => exit::NOT_EXECUTABLE,
+    }
+}

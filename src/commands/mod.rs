@@ -1,0 +1,60 @@
+//! One file for each command: glue between the rooms, kept short.
+
+mod allow;
+mod check;
+mod exec;
+mod manual;
+mod operate;
+mod output;
+mod report;
+mod result;
+mod setup;
+mod simulate;
+mod status;
+mod token;
+
+use crate::cli::{self, Stop, Words};
+use crate::error::Error;
+use crate::exit;
+use crate::process::Startup;
+
+use output::{Output, complain};
+
+/// Runs cb, from its words to its exit status.
+pub fn run(startup: &Startup) -> i32 {
+    let mut out = Output::new(startup);
+    let status = match cli::parse(startup.args.clone()) {
+        Ok(words) => obey(words, startup, &mut out),
+        Err(Stop::Text(text)) if text.was_asked_for() => {
+            out.help(&text).map(|()| exit::OK).or_else(output::forgive_gone_reader)
+        }
+        Err(Stop::Text(text)) => {
+            let _ = text.print();
+            return exit::OWN_ERROR;
+        }
+        Err(Stop::Usage(message)) => Err(Error::Usage(message)),
+    };
+    status.unwrap_or_else(|error| {
+        complain(&error);
+        exit::status_of(&error)
+    })
+}
+
+fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
+    let status = match words {
+        // The command that is run writes to stdout, cb does not.
+        Words::Exec(words) => return exec::run(&words, startup),
+        Words::Status(words) => status::run(&words, out),
+        Words::Check(words) => check::run(&words, out),
+        Words::Allow(words) => allow::run(&words, out),
+        Words::Report(words) => report::run(&words),
+        Words::Trip(words) => manual::trip(&words, out),
+        Words::Reset(words) => manual::reset(&words, out),
+        Words::Hold(words, hold) => manual::hold(&words, &hold, out),
+        Words::Release(words) => manual::release(&words, out),
+        Words::Rm(words) => manual::remove(&words, out),
+        Words::Simulate(words) => simulate::run(&words, out),
+        Words::Config(_) | Words::Completions(_) | Words::Man(_) => Ok(exit::OWN_ERROR),
+    };
+    status.and_then(|status| out.finish().map(|()| status)).or_else(output::forgive_gone_reader)
+}

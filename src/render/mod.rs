@@ -1,0 +1,39 @@
+//! What people and programs read: sentences, tables, timelines, JSON. All of it
+//! is written to a `&mut dyn Write`; none of it knows a store.
+
+pub mod json;
+pub mod sentence;
+pub mod table;
+pub mod times;
+pub mod timeline;
+
+use crate::model::{Ms, View};
+
+/// A breaker to list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Whether it was ever used.
+    pub known: bool,
+    /// How it stands.
+    pub view: View,
+    /// The time on its clock.
+    pub now_ms: Ms,
+    /// What to add to a time on its clock to get the wall time.
+    pub wall_offset_ms: i64,
+    /// Its settings by key.
+    pub policy: Vec<(&'static str, serde_json::Value)>,
+}
+
+impl Listed {
+    /// How long ago something was.
+    pub fn ago_ms(&self, at_ms: Ms) -> u64 {
+        self.now_ms.saturating_sub(at_ms)
+    }
+
+    /// When something was, in ms since 1970.
+    pub fn wall_ms(&self, at_ms: Ms) -> i64 {
+        i64::try_from(at_ms).unwrap_or(i64::MAX).saturating_add(self.wall_offset_ms)
+    }
+}
