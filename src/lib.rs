@@ -10,5 +10,7 @@
 pub mod cli;
 pub mod model;
 
+pub mod config;
 pub mod error;
+pub mod paths;
 pub mod settings;
