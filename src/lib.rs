@@ -14,7 +14,6 @@ pub mod paths;
 pub mod settings;
 
 pub mod model;
-
 pub mod simulate;
 
 pub mod store;
