@@ -162,3 +162,6 @@ fn restore(terminal: Option<&Terminal>) {
         terminal.take_back(None);
     }
 }
+
+#[cfg(test)]
+mod tests;
