@@ -120,6 +120,7 @@ fn as_is(_: &mut Request<'_>) {}
 fn ends_are_told() {
     check("exit 7", as_is, "Code(7) []");
     check("exit 7", within(9000, 9000), "Code(7) []");
+    check("exit 7", within(u64::MAX, u64::MAX), "Code(7) []");
     check("kill -9 $$", as_is, "Signal(9) []");
     check("ulimit -c 0; kill -ABRT $$", as_is, "Signal(6) []");
 }
@@ -200,6 +201,31 @@ fn variables_are_added() {
     assert_eq!(said, "CB_STATE=closed\nHOME=/nowhere\nCode(0) []");
 }
 
+#[test]
+fn the_environment_is_inherited_byte_for_byte() {
+    unsafe extern "C" {
+        static mut environ: *const *const std::ffi::c_char;
+    }
+    let said = isolated(|| {
+        let path = format!("PATH={}\0", std::env::var("PATH").unwrap());
+        let entries = ["A=1\0", "A=2\0", "BAD\0", "CB_STATE=old\0", "CB_STATES=kept\0", &path];
+        let mut pointers: Vec<_> = entries.iter().map(|entry| entry.as_ptr().cast()).collect();
+        pointers.push(std::ptr::null());
+        // SAFETY: this process has one thread, and the entries outlive the run.
+        unsafe { environ = pointers.as_ptr() };
+        let startup = Startup::take_over(Vec::new());
+        let args = ["/proc/self/environ".into()];
+        let mut request = Request::new(OsStr::new("cat"), &args, clock);
+        let ours = [("CB_STATE", "new".to_owned())];
+        request.env = &ours;
+        words(&request, &startup)
+    });
+    let mut entries: Vec<_> = said.split('\0').collect();
+    entries.retain(|entry| !entry.starts_with("PATH="));
+    let expected = ["A=1", "A=2", "BAD", "CB_STATES=kept", "CB_STATE=new", "Code(0) []"];
+    assert_eq!(entries, expected);
+}
+
 /// The line of /proc/self/status that a child has, as a number.
 fn status_of_child(field: &str, prepare: impl FnOnce()) -> u64 {
     let said = isolated(|| {
@@ -250,8 +276,31 @@ fn signals_reach_the_child_once() {
     let counts = "n=0; trap 'n=$((n+1))' USR1; trap 'exit $n' USR2
         kill -USR1 $PPID; sleep 0.3; kill -USR2 $PPID; while :; do sleep 0.05; done";
     check(counts, as_is, "Code(1) [10, 12]");
+    check("kill -TERM 0; exec sleep 60", as_is, "Signal(15) [15]");
     let real_time = "trap 'exit 9' RTMIN+3; kill -s RTMIN+3 $PPID; while :; do sleep 0.05; done";
     check(real_time, as_is, "Code(9) [37]");
+}
+
+#[test]
+fn signals_wait_after_the_end_until_they_are_let_through() {
+    let said = isolated(|| {
+        let startup = Startup::take_over(Vec::new());
+        let request = Request::new(OsStr::new("true"), &[], clock);
+        let mut said = words(&request, &startup);
+        for signal in [libc::SIGTERM, libc::SIGPIPE] {
+            signals::send(signals::To::Myself, signal);
+        }
+        said.push_str(" lives");
+        write_to_stdout(&said);
+        startup.unblock_signals();
+        " and goes on".to_owned()
+    });
+    assert_eq!(said, "Code(0) [] lives");
+}
+
+fn write_to_stdout(text: &str) {
+    let stdout = io::stdout();
+    rustix::io::write(&stdout, text.as_bytes()).unwrap();
 }
 
 #[test]
