@@ -57,8 +57,7 @@ impl Startup {
     /// Undoes the blocking that `run` leaves behind: from here on a signal ends
     /// cb as it would any program. For a wait between two runs.
     pub fn unblock_signals(&self) {
-        self.mask.make_mask();
-        Set::of_writes().block();
+        Set::waited().without(&self.mask).unblock();
     }
 }
 

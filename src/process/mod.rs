@@ -163,3 +163,6 @@ fn restore(terminal: Option<&Terminal>) {
         terminal.take_back(None);
     }
 }
+
+#[cfg(test)]
+mod tests;

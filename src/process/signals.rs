@@ -80,6 +80,15 @@ impl Set {
         unsafe { libc::sigismember(&raw const self.0, signal) == 1 }
     }
 
+    /// Those of this set that are not in the other.
+    pub(super) fn without(mut self, other: &Set) -> Self {
+        for signal in (1..=libc::SIGRTMAX()).filter(|&signal| other.contains(signal)) {
+            // SAFETY: the set is initialised; a bad number is only refused.
+            unsafe { libc::sigdelset(&raw mut self.0, signal) };
+        }
+        self
+    }
+
     /// Makes this the mask. Safe in a child that shares memory with its parent.
     pub(super) fn make_mask(&self) {
         // SAFETY: the set is initialised, and the old mask is not asked for.

@@ -90,7 +90,7 @@ impl<'a> Watch<'a> {
     pub(super) fn finish(mut self) -> Result<ExitReport, Error> {
         let end = self.until_end()?;
         let ran = (self.clock)().saturating_sub(self.began);
-        self.note_typed(end);
+        self.note_missed(end);
         if self.deadline.timed_out() && self.own_group.is_some() {
             self.until_group_is_gone();
         }
@@ -187,19 +187,23 @@ impl<'a> Watch<'a> {
         typed && self.own_group.is_none()
     }
 
-    /// What is typed while the child's group holds the terminal never passes
-    /// through cb: a child that ends by it, or with the shell's code for it, was
-    /// ended by a person.
-    fn note_typed(&mut self, end: End) {
-        let holds = |own: &OwnGroup| {
-            own.terminal.as_ref().is_some_and(|terminal| terminal.is_of(self.child))
-        };
+    /// Two ways in which a person ends the child, but not through cb. What is
+    /// typed while the child's group holds the terminal goes to that alone: a
+    /// child that ends by it, or with the shell's code for it, was meant. And
+    /// what is sent to cb and the child one after the other, as at a system's
+    /// shutdown, may end the child before it was taken here.
+    fn note_missed(&mut self, end: End) {
         let signal = match end {
             End::Signal(signal) => signal,
             End::Code(code) => code - 128,
             End::NotFound | End::NotExecutable => return,
         };
-        if TYPED_ENDS.contains(&signal) && self.own_group.as_ref().is_some_and(holds) {
+        let holds_terminal = |own: &OwnGroup| {
+            own.terminal.as_ref().is_some_and(|terminal| terminal.is_of(self.child))
+        };
+        let typed =
+            TYPED_ENDS.contains(&signal) && self.own_group.as_ref().is_some_and(holds_terminal);
+        if typed || (signal > 0 && signals::is_pending(signal)) {
             self.sent = self.sent.with(signal);
         }
     }
@@ -248,16 +252,14 @@ impl<'a> Watch<'a> {
         if signals::is_pending(libc::SIGCONT) {
             return;
         }
-        let to = match &self.own_group {
-            Some(OwnGroup { terminal, .. }) => {
-                if let Some(terminal) = terminal {
-                    terminal.take_back(Some(self.child));
-                }
-                // The shell sees a job as stopped when all of its group is.
-                To::MyGroup
-            }
-            None => To::Myself,
-        };
+        if let Some(OwnGroup { terminal: Some(terminal), .. }) = &self.own_group {
+            terminal.take_back(Some(self.child));
+        }
+        // A stop that came by way of cb reached all whom its sender meant. One
+        // that only the child's group got is passed on to cb's, since a shell
+        // sees a job as stopped when all of its group is.
+        let all = self.own_group.is_some() && !self.stop_asked;
+        let to = if all { To::MyGroup } else { To::Myself };
         let asleep = (self.clock)();
         signals::send(to, signal);
         let only = Set::of(&[signal]);
