@@ -79,7 +79,15 @@ fn without_home(variable_name: &str, below_home: &str) -> Option<PathBuf> {
     Some(base.join("cb"))
 }
 
+/// The name of the user who runs this, as others know it; else the number.
+pub fn user_name() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let name = passwd_entry().map(|entry| entry.name).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| format!("uid {uid}"))
+}
+
 struct Entry {
+    name: String,
     gid: u32,
     home: Option<PathBuf>,
 }
@@ -95,12 +103,17 @@ fn entry_in(passwd: &[u8], uid: u32) -> Option<Entry> {
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u32>().ok();
     passwd.split(|b| *b == b'\n').find_map(|line| {
         let fields: Vec<&[u8]> = line.split(|b| *b == b':').collect();
-        let [_, _, user, group, _, home, _] = fields[..] else { return None };
+        let [name, _, user, group, _, home, _] = fields[..] else { return None };
         if number(user)? != uid {
             return None;
         }
         let home = PathBuf::from(OsString::from_vec(home.to_vec()));
-        Some(Entry { gid: number(group)?, home: Some(home).filter(|home| home.is_absolute()) })
+        let name = String::from_utf8_lossy(name).into_owned();
+        Some(Entry {
+            name,
+            gid: number(group)?,
+            home: Some(home).filter(|home| home.is_absolute()),
+        })
     })
 }
 

@@ -147,11 +147,8 @@ impl Call<'_> {
         let exited = ran?;
         let status = status_of(&exited);
         sink.write(
-            &Report {
-                before: granted.before,
-                after: after.or(granted.after),
-                ..Report::of_run(self.name.as_str(), &exited, finished.outcome, status)
-            },
+            &Report::of_run(self.name.as_str(), &exited, finished.outcome, status)
+                .between(granted.before, after.or(granted.after)),
             voice,
         );
         match exited.end {
@@ -225,15 +222,12 @@ impl Call<'_> {
 
 impl Refusal {
     fn report<'a>(&self, name: &'a str, status: i32) -> Report<'a> {
-        Report {
-            before: Some(self.before),
-            after: Some(self.after),
-            retry_after_ms: match self.why {
-                Rejection::Open { retry_at_ms } => Some(retry_at_ms.saturating_sub(self.now_ms)),
-                Rejection::NoTrialFree | Rejection::ForcedOpen => None,
-            },
-            ..Report::of_rejection(name, self.why, status)
-        }
+        let retry_after_ms = match self.why {
+            Rejection::Open { retry_at_ms } => Some(retry_at_ms.saturating_sub(self.now_ms)),
+            Rejection::NoTrialFree | Rejection::ForcedOpen => None,
+        };
+        Report::of_rejection(name, self.why, status, retry_after_ms)
+            .between(Some(self.before), Some(self.after))
     }
 }
 

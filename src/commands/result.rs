@@ -28,12 +28,9 @@ pub struct Report<'a> {
     signal: Option<i32>,
     timed_out: bool,
     duration_ms: Option<u64>,
-    /// The state before the call asked.
-    pub before: Option<State>,
-    /// The state once it was recorded.
-    pub after: Option<State>,
-    /// How long until the next trial is due.
-    pub retry_after_ms: Option<u64>,
+    before: Option<State>,
+    after: Option<State>,
+    retry_after_ms: Option<u64>,
 }
 
 impl<'a> Report<'a> {
@@ -63,7 +60,12 @@ impl<'a> Report<'a> {
     }
 
     /// Of a command that was not run.
-    pub fn of_rejection(name: &'a str, why: Rejection, status: i32) -> Self {
+    pub fn of_rejection(
+        name: &'a str,
+        why: Rejection,
+        status: i32,
+        retry_after_ms: Option<u64>,
+    ) -> Self {
         Report {
             name,
             outcome: "rejected",
@@ -79,8 +81,13 @@ impl<'a> Report<'a> {
             duration_ms: None,
             before: None,
             after: None,
-            retry_after_ms: None,
+            retry_after_ms,
         }
+    }
+
+    /// With the state before the call asked, and the one once it was recorded.
+    pub fn between(self, before: Option<State>, after: Option<State>) -> Self {
+        Report { before, after, ..self }
     }
 
     fn line(&self) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! `cb simulate`: what would a policy have done with this trace?
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use super::output::Output;

@@ -257,7 +257,7 @@ fn ignored_signals_and_the_mask_are_inherited() {
     assert_eq!(nothing, 0);
     let some = [libc::SIGUSR1, libc::SIGCHLD, libc::SIGPIPE];
     let blocked = status_of_child("SigBlk", || signals::Set::of(&some).make_mask());
-    assert_eq!(blocked, some.into_iter().map(bit).sum());
+    assert_eq!(blocked, some.into_iter().map(bit).sum::<u64>());
 }
 
 #[test]

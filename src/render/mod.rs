@@ -4,8 +4,8 @@
 pub mod json;
 pub mod sentence;
 pub mod table;
-pub mod times;
 pub mod timeline;
+pub mod times;
 
 use crate::model::{Ms, View};
 

@@ -8,8 +8,7 @@ use crate::model::policy::WindowSize;
 use crate::model::text::printable;
 use crate::model::{Hold, State, View};
 
-const HEAD: [&str; 8] =
-    ["NAME", "STATE", "SINCE", "CALLS", "FAILED", "SLOW", "NEXT TRIAL", "WHY"];
+const HEAD: [&str; 8] = ["NAME", "STATE", "SINCE", "CALLS", "FAILED", "SLOW", "NEXT TRIAL", "WHY"];
 const STATE_COLUMN: usize = 1;
 /// Numbers line up at their right end.
 const NUMBER_COLUMNS: [usize; 3] = [3, 4, 5];
