@@ -1,0 +1,262 @@
+//! The harness: a cb with a store, a home and an environment of its own.
+//!
+//! ```ignore
+//! let cb = Cb::new();
+//! cb.exec("pay", ["false"]).code(1).stderr("");
+//! cb.run(["status", "--check", "pay"]).code(0);
+//! ```
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// No wait in a test is longer.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A cb to drive.
+pub struct Cb {
+    dir: TempDir,
+    env: Vec<(String, std::ffi::OsString)>,
+}
+
+impl Cb {
+    /// A cb with an empty store and no config.
+    pub fn new() -> Self {
+        let dir = TempDir::with_prefix("cb-it-").expect("a temporary directory");
+        fs::create_dir(dir.path().join("home")).expect("a home");
+        Cb { dir, env: Vec::new() }
+    }
+
+    /// The same with one more environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// The same with this text as the user's config file.
+    pub fn config(self, text: &str) -> Self {
+        let dir = self.path("home/.config/cb");
+        fs::create_dir_all(&dir).expect("a config directory");
+        fs::write(dir.join("config.toml"), text).expect("a config file");
+        self
+    }
+
+    /// A path in the test's own directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The store.
+    pub fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    /// A command line of cb, not yet started: nothing of the caller's cb
+    /// variables is in its environment.
+    pub fn command<I, S>(&self, args: I) -> Command
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = Command::new(binary());
+        self.environ(&mut command);
+        command.args(args);
+        command
+    }
+
+    /// Gives any other program the environment that cb has here.
+    pub fn environ(&self, command: &mut Command) {
+        for name in ["CB_CONFIG", "CB_COMPLETE", "NO_COLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "CB_BREAKER", "CB_STATE", "CB_ATTEMPT"] {
+            command.env_remove(name);
+        }
+        command.env("HOME", self.path("home")).env("CB_STORE", self.store());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+    }
+
+    /// Runs cb to its end.
+    #[track_caller]
+    pub fn run<I, S>(&self, args: I) -> Ran
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        Ran::of(self.command(args))
+    }
+
+    /// Runs `cb exec NAME -- COMMAND...`.
+    #[track_caller]
+    pub fn exec<I, S>(&self, name: &str, command: I) -> Ran
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        self.exec_with([] as [&str; 0], name, command)
+    }
+
+    /// Runs `cb exec OPTIONS... NAME -- COMMAND...`.
+    #[track_caller]
+    pub fn exec_with<O, P, I, S>(&self, options: O, name: &str, command: I) -> Ran
+    where
+        O: IntoIterator<Item = P>,
+        P: AsRef<OsStr>,
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut cb = self.command(["exec"]);
+        cb.args(options).arg(name).arg("--").args(command);
+        Ran::of(cb)
+    }
+
+    /// One breaker of `cb status --json`.
+    #[track_caller]
+    pub fn status(&self, name: &str) -> Value {
+        let ran = self.run(["status", "--json", name]).code(0);
+        let status: Value = serde_json::from_slice(&ran.output.stdout).expect("JSON");
+        status["breakers"][0].clone()
+    }
+
+    /// The state of a breaker.
+    #[track_caller]
+    pub fn state(&self, name: &str) -> String {
+        self.status(name)["state"].as_str().expect("a state").to_owned()
+    }
+
+    /// Asserts the state of a breaker.
+    #[track_caller]
+    pub fn is(&self, name: &str, state: &str) -> &Self {
+        assert_eq!(self.state(name), state, "the state of {name}");
+        self
+    }
+}
+
+/// The binary under test.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_cb"))
+}
+
+/// A cb that has ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// All of it.
+    pub output: Output,
+}
+
+impl Ran {
+    /// Runs a command to its end.
+    #[track_caller]
+    pub fn of(mut command: Command) -> Self {
+        Ran { output: command.output().expect("cb starts") }
+    }
+
+    /// Runs a command to its end, with this on its stdin.
+    #[track_caller]
+    pub fn fed(mut command: Command, input: &[u8]) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("cb starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_vec();
+        let feeder = thread::spawn(move || {
+            // A reader that goes away early is the test's business.
+            let _ = stdin.write_all(&input);
+        });
+        let output = child.wait_with_output().expect("cb ends");
+        feeder.join().expect("the feeder ends");
+        Ran { output }
+    }
+
+    /// How it ended.
+    pub fn status(&self) -> ExitStatus {
+        self.output.status
+    }
+
+    /// Asserts its exit code.
+    #[track_caller]
+    pub fn code(self, code: i32) -> Self {
+        assert_eq!(self.output.status.code(), Some(code), "{self}");
+        self
+    }
+
+    /// Asserts the signal that ended it.
+    #[track_caller]
+    pub fn signal(self, signal: i32) -> Self {
+        assert_eq!(self.output.status.signal(), Some(signal), "{self}");
+        self
+    }
+
+    /// Asserts its whole stdout.
+    #[track_caller]
+    pub fn stdout(self, expected: &str) -> Self {
+        assert_eq!(self.stdout_text(), expected, "stdout: {self}");
+        self
+    }
+
+    /// Asserts its whole stderr.
+    #[track_caller]
+    pub fn stderr(self, expected: &str) -> Self {
+        assert_eq!(self.stderr_text(), expected, "stderr: {self}");
+        self
+    }
+
+    /// Asserts a part of its stdout.
+    #[track_caller]
+    pub fn stdout_has(self, part: &str) -> Self {
+        assert!(self.stdout_text().contains(part), "no {part:?} on stdout: {self}");
+        self
+    }
+
+    /// Asserts a part of its stderr.
+    #[track_caller]
+    pub fn stderr_has(self, part: &str) -> Self {
+        assert!(self.stderr_text().contains(part), "no {part:?} on stderr: {self}");
+        self
+    }
+
+    /// Asserts that stderr is one line of cb's with this in it, and no control
+    /// character but the last newline.
+    #[track_caller]
+    pub fn one_line(self, part: &str) -> Self {
+        let text = self.stderr_text();
+        assert_eq!(text.matches('\n').count(), 1, "not one line: {self}");
+        assert!(text.starts_with("cb: ") && text.ends_with('\n'), "{self}");
+        assert!(!text.trim_end_matches('\n').contains(char::is_control), "{self}");
+        self.stderr_has(part)
+    }
+
+    /// Its stdout as text.
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    /// Its stderr as text.
+    pub fn stderr_text(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}\n{}{}", self.output.status, self.stdout_text(), self.stderr_text())
+    }
+}
+
+/// Waits until something is true, for as long as [`PATIENCE`].
+#[track_caller]
+pub fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_true() {
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
