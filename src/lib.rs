@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod model;
 
+pub mod commands;
 pub mod config;
 pub mod error;
 pub mod paths;

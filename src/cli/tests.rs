@@ -201,10 +201,7 @@ fn the_other_commands() {
     );
     check_words(&["completions", "fish"], Words::Completions("fish".into()));
     check_words(&["man"], Words::Man(ManWords { command: None, dir: None }));
-    check_words(
-        &["man", "exec", "--dir", "d"],
-        Words::Man(ManWords { command: Some("exec".into()), dir: Some("d".into()) }),
-    );
+    check_words(&["man", "exec"], Words::Man(ManWords { command: Some("exec".into()), dir: None }));
 }
 
 #[track_caller]

@@ -1,1 +1,5 @@
 //! Integration tests.
+
+mod completions;
+mod config;
+mod man;
