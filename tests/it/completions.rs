@@ -45,6 +45,7 @@ impl Desk {
     }
 
     /// What the program prints; nothing if it is not installed.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn output(&self, program: &str, args: &[&str]) -> Option<Output> {
         match self.command(program, args).output() {
             Ok(output) => Some(output),

@@ -12,6 +12,7 @@ fn man(args: &[&str]) -> String {
 }
 
 /// What a tool says to a page; nothing if it is not installed.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn through(program: &str, args: &[&str], page: &str) -> Option<String> {
     let child = Command::new(program)
         .args(args)
