@@ -13,7 +13,7 @@ mod usage;
 use clap::{ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 
-pub use flags::{POLICY_FLAGS, PolicyFlag};
+pub use flags::{LATER_KEYS, POLICY_FLAGS, PolicyFlag};
 pub use tree::{HOLDS, OUTCOMES, SHELLS};
 pub use usage::{HelpText, Stop};
 
