@@ -7,5 +7,6 @@ mod support;
 
 mod completions;
 mod config;
+mod docs;
 mod man;
 mod smoke;
