@@ -54,10 +54,10 @@ impl Clock for SystemClock {
     }
 
     fn draw(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let nanos =
-            since.map_or(0, |since| u64::from(since.subsec_nanos()) ^ since.as_secs() << 30);
-        mix(nanos ^ (u64::from(std::process::id()) << 40))
+        // Processes that start in the same instant differ in where their memory is.
+        let place = std::ptr::from_ref(self).addr() as u64;
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        mix(since.as_secs() << 30 ^ u64::from(since.subsec_nanos()) ^ place << 24)
     }
 }
 
