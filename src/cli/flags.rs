@@ -57,7 +57,7 @@ const FAILURES: &str = "Open at N failures in the window; 0 is off [default: 0]"
 const FAILURE_RATE: &str = "Open at this share of failures; 0 is off [default: 50%]";
 const SLOW_CALL: &str = "A call longer than this is slow [default: none]";
 const SLOW_RATE: &str = "Open at this share of slow calls; needs --slow-call [default: 0]";
-const MIN_CALLS: &str = "Judge the two shares only from N calls on [default: 10]";
+const MIN_CALLS: &str = "Judge the two shares only once the window holds N calls [default: 10]";
 const OPEN_FOR: &str = "Stay open for so long before a trial [default: 30s]";
 const OPEN_BACKOFF: &str = "Multiply that by FACTOR each time a trial fails [default: 1.0]";
 const OPEN_MAX: &str = "But never stay open for longer than this [default: 10m]";
@@ -69,7 +69,7 @@ const PERMIT_TTL: &str =
 const TIMEOUT: &str = "End the command after this, as a failure [default: none]";
 const KILL_AFTER: &str = "Send KILL so long after TERM [default: 5s]";
 const IGNORE_CODES: &str = "Exit codes that count as nothing [default: 126,127]";
-const FAILURE_CODES: &str = "The only exit codes that are failures [default: all but 0]";
+const FAILURE_CODES: &str = "The only exit codes that are failures [default: all but 0 and the ignored]";
 const OPEN_EXIT_CODE: &str = "Exit with CODE when the call is rejected [default: 75]";
 const ON_STORE_ERROR: &str = "If the state cannot be used: run or refuse [default: run]";
 
