@@ -69,7 +69,7 @@ const PERMIT_TTL: &str =
 const TIMEOUT: &str = "End the command after this, as a failure [default: none]";
 const KILL_AFTER: &str = "Send KILL so long after TERM [default: 5s]";
 const IGNORE_CODES: &str = "Exit codes that count as nothing [default: 126,127]";
-const FAILURE_CODES: &str = "The only exit codes that are failures [default: all but 0 and the ignored]";
+const FAILURE_CODES: &str = "The only exit codes that are failures [default: all but 0]";
 const OPEN_EXIT_CODE: &str = "Exit with CODE when the call is rejected [default: 75]";
 const ON_STORE_ERROR: &str = "If the state cannot be used: run or refuse [default: run]";
 

@@ -78,7 +78,7 @@ fn status() -> Command {
     command("status", "Show breakers and their state")
         .after_long_help(help::STATUS)
         .arg(
-            positional("names", "NAME|GLOB", "Only these; '*' stands for any text, '?' for one character")
+            positional("names", "NAME|GLOB", "Only these; '*' is any text, '?' any character")
                 .num_args(0..),
         )
         .arg(switch("json", "Print JSON (schema cb.status/1)"))
