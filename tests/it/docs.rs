@@ -101,7 +101,7 @@ impl Page {
 
     /// The anchors of its headings, as GitHub makes them.
     fn anchors(&self) -> BTreeSet<String> {
-        let heading = |line: &str| line.strip_prefix('#').map(|rest| anchor(rest));
+        let heading = |line: &str| line.strip_prefix('#').map(anchor);
         self.text.lines().filter_map(heading).collect()
     }
 }
@@ -223,6 +223,8 @@ fn assert_same(place: &str, command: &str, said: &str, expected: &str) {
 fn normal_line(line: &str) -> String {
     let mut normal = String::new();
     let mut before = "";
+    // A user without a name is two words.
+    let line = line.replace("by uid ", "by ");
     for word in line.split_whitespace() {
         let bare = word.trim_end_matches([',', ';', ':', ')']);
         let tail = &word[bare.len()..];
@@ -321,7 +323,6 @@ fn config_files_are_accepted() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn python_runs() {
     for page in Page::all() {
         for block in page.blocks().iter().filter(|block| block.fence == "python") {
