@@ -5,4 +5,9 @@
 
 mod support;
 
+mod manual;
+mod rooms;
+mod simulate;
 mod smoke;
+mod status;
+mod vectors;
