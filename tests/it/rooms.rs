@@ -49,8 +49,15 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
 
 /// What the pure room does not name.
 const NOT_IN_MODEL: [&str; 9] = [
-    "std::fs", "std::env", "std::process", "std::net", "std::io", "std::thread", "SystemTime",
-    "Instant", "serde",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::net",
+    "std::io",
+    "std::thread",
+    "SystemTime",
+    "Instant",
+    "serde",
 ];
 
 #[test]
@@ -239,9 +246,8 @@ fn heads(path: &str) -> Vec<String> {
 /// Whether a word stands in the code by itself.
 fn names(code: &str, word: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || c == '_';
-    code.match_indices(word).any(|(at, _)| {
-        !code[..at].ends_with(part) && !code[at + word.len()..].starts_with(part)
-    })
+    code.match_indices(word)
+        .any(|(at, _)| !code[..at].ends_with(part) && !code[at + word.len()..].starts_with(part))
 }
 
 /// The code with what is in comments and in texts replaced by spaces; lines stay.
@@ -348,7 +354,8 @@ fn functions(code: &str) -> Vec<(String, usize)> {
             continue;
         }
         let rest = &code[at..];
-        let name: String = rest[3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let name: String =
+            rest[3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         let body = rest.find('{').unwrap_or(rest.len());
         let declared_only = rest.find(';').is_some_and(|end| end < body);
         if !name.is_empty() && !declared_only {
@@ -378,9 +385,11 @@ mod reader {
     #[test]
     fn finds_imports_in_every_form() {
         check("store/file.rs", "use crate::model::{Ms, Now};", &["model"]);
-        check("store/file.rs", "use crate::{clock::Clock, model::{Ms, Now}, error};", &[
-            "clock", "error", "model",
-        ]);
+        check(
+            "store/file.rs",
+            "use crate::{clock::Clock, model::{Ms, Now}, error};",
+            &["clock", "error", "model"],
+        );
         check("store/file.rs", "fn f() { crate::render::table::status() }", &["render"]);
         check("store/file.rs", "use super::super::render::table;", &["render"]);
         check("store/mod.rs", "use super::render::table;", &["render"]);
@@ -394,12 +403,16 @@ mod reader {
     #[test]
     fn leaves_out_comments_texts_and_tests() {
         check("store/file.rs", "// use crate::render;\nlet a = \"crate::render\";", &[]);
-        check("store/file.rs", "let a = r#\"crate::\"render\"#; let b = '\"'; use crate::model;", &[
-            "model",
-        ]);
-        check("store/file.rs", "#[cfg(test)]\nmod tests { use crate::cli; }\nuse crate::error;", &[
-            "error",
-        ]);
+        check(
+            "store/file.rs",
+            "let a = r#\"crate::\"render\"#; let b = '\"'; use crate::model;",
+            &["model"],
+        );
+        check(
+            "store/file.rs",
+            "#[cfg(test)]\nmod tests { use crate::cli; }\nuse crate::error;",
+            &["error"],
+        );
         check("store/file.rs", "#[cfg(test)]\nmod tests;\nuse crate::error;", &["error"]);
     }
 
