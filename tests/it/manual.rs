@@ -71,7 +71,7 @@ fn a_trip_with_a_length_and_a_reason_says_both() {
 #[test]
 fn a_trip_of_an_open_breaker_changes_nothing_but_its_end_where_one_is_given() {
     let cb = Cb::new();
-    cb.run(["trip", "pay", "--for", "1h"]).code(0);
+    cb.run(["trip", "pay", "--for", "1h30s"]).code(0);
     let before = steady(&cb, "pay");
     cb.run(["trip", "pay", "--reason", "x"])
         .code(0)
@@ -303,7 +303,7 @@ fn two_step_calls_trip_reject_and_recover_like_any_other() {
 fn a_rejected_allow_says_why_and_prints_no_token() {
     let cb = Cb::new();
     let me = me(&cb);
-    cb.run(["trip", "pay", "--for", "1h"]).code(0);
+    cb.run(["trip", "pay", "--for", "1h30s"]).code(0);
     cb.run(["allow", "pay"])
         .code(75)
         .stdout("")
