@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::output::Voice;
 use crate::cli::ExecWords;
 use crate::error::{Error, plain};
-use crate::model::breaker::Rejection;
 use crate::model::outcome::{End, ExitReport};
 use crate::model::{Outcome, State};
 use crate::process;
@@ -62,7 +61,7 @@ impl<'a> Report<'a> {
     /// Of a command that was not run.
     pub fn of_rejection(
         name: &'a str,
-        why: Rejection,
+        why: &'static str,
         status: i32,
         retry_after_ms: Option<u64>,
     ) -> Self {
@@ -70,11 +69,7 @@ impl<'a> Report<'a> {
             name,
             outcome: "rejected",
             ran: false,
-            reason: Some(match why {
-                Rejection::Open { .. } => "open",
-                Rejection::NoTrialFree => "no_trial_free",
-                Rejection::ForcedOpen => "forced_open",
-            }),
+            reason: Some(why),
             exit_code: Some(status),
             signal: None,
             timed_out: false,
