@@ -418,3 +418,54 @@ fn check_tells_and_changes_nothing() {
     cb.run(["trip", "other"]).code(0);
     cb.run(["check", "other", "--open-exit-code", "33"]).code(33);
 }
+
+/// Three tokens that nobody reports reopen the breaker when the last lease ends,
+/// and not when somebody looks: a loop around `cb check` gets on.
+#[test]
+fn who_only_looks_sees_the_open_period_end_after_lost_trials() {
+    let cb = Cb::new();
+    trial_due(&cb, "pay");
+    for _ in 0..3 {
+        allow(&cb, "pay", ["--permit-ttl", "1ms", "--open-for", "30ms"]);
+        eventually("the lease runs out", || cb.status("pay")["half_open"]["in_flight"] == 0);
+    }
+    eventually("the trial is due", || cb.run(["check", "pay"]).status().code() == Some(0));
+    cb.run(["check", "pay"]).code(0).stdout_has("a trial is due\n");
+}
+
+/// Runs these commands at the same time; their exit codes and what they said.
+fn at_once(cb: &Cb, words: &[&str], count: usize) -> Vec<(Option<i32>, String)> {
+    let children: Vec<_> = (0..count)
+        .map(|_| {
+            let mut command = cb.command(words);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            command.spawn().expect("cb starts")
+        })
+        .collect();
+    let ended = children.into_iter().map(|child| child.wait_with_output().expect("cb ends"));
+    ended
+        .map(|out| (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
+        .collect()
+}
+
+#[test]
+fn a_transition_is_told_to_exactly_one_of_many() {
+    let cb = Cb::new();
+    let said = at_once(&cb, &["trip", "pay"], 8);
+    assert!(said.iter().all(|(code, _)| *code == Some(0)), "{said:?}");
+    let made = said.iter().filter(|(_, text)| !text.contains("(state unchanged)")).count();
+    assert_eq!((made, &cb.status("pay")["generation"]), (1, &1.into()), "{said:?}");
+}
+
+#[test]
+fn one_trial_is_given_to_exactly_one_of_many() {
+    let cb = Cb::new();
+    trial_due(&cb, "pay");
+    let said = at_once(&cb, &["allow", "pay"], 8);
+    let tokens: Vec<&String> =
+        said.iter().filter(|(code, _)| *code == Some(0)).map(|(_, text)| text).collect();
+    assert_eq!(tokens.len(), 1, "{said:?}");
+    assert!(said.iter().all(|(code, _)| matches!(code, Some(0 | 75))), "{said:?}");
+    cb.run(["report", "pay", tokens[0].trim_end(), "success"]).code(0).stderr("");
+    cb.is("pay", "closed");
+}
