@@ -133,6 +133,16 @@ fn a_forced_open_that_is_released_tests_before_it_trusts() {
 }
 
 #[test]
+fn a_hold_with_a_length_says_when_it_ends() {
+    let cb = Cb::new();
+    let me = me(&cb);
+    let what = "pay: disabled: every call passes, none is counted";
+    cb.run(["hold", "pay", "disabled", "--for", "1h", "--reason", "a move"])
+        .code(0)
+        .stdout(&format!("{what} (by {me}: a move; ends in 1h)\n"));
+}
+
+#[test]
 fn a_hold_ends_by_itself() {
     let cb = Cb::new();
     cb.run(["hold", "pay", "disabled", "--for", "20ms"]).code(0);
