@@ -479,3 +479,46 @@ fn one_trial_is_given_to_exactly_one_of_many() {
     cb.run(["report", "pay", tokens[0].trim_end(), "success"]).code(0).stderr("");
     cb.is("pay", "closed");
 }
+
+/// A stdout that takes nothing.
+fn full() -> std::process::Stdio {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into()
+}
+
+#[test]
+fn a_token_that_nobody_got_is_given_back() {
+    let cb = Cb::new();
+    trial_due(&cb, "pay");
+    let mut command = cb.command(["allow", "pay"]);
+    command.stdout(full());
+    let ended = command.stderr(std::process::Stdio::piped()).spawn().expect("cb starts");
+    let ran = Ran { output: ended.wait_with_output().expect("cb ends") };
+    ran.code(125).stderr("cb: cannot write to stdout: No space left on device\n");
+    let round = &cb.status("pay")["half_open"];
+    assert_eq!([&round["in_flight"], &round["permitted"]], [0, 1]);
+    allow(&cb, "pay", []);
+}
+
+#[test]
+fn a_full_stdout_is_one_line_and_a_status() {
+    let cb = Cb::new();
+    cb.run(["trip", "pay"]).code(0);
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["check", "pay"],
+        &["trip", "pay"],
+        &["reset", "pay"],
+        &["hold", "pay", "disabled"],
+        &["release", "pay"],
+        &["rm", "pay"],
+        &["simulate"],
+    ] {
+        let mut command = cb.command(words);
+        command.stdout(full()).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("cb starts");
+        let ran = Ran { output: child.wait_with_output().expect("cb ends") };
+        ran.code(125).one_line("cb: cannot write to stdout: No space left on device");
+    }
+    assert_eq!(cb.status("pay")["known"], false, "what was asked for was done all the same");
+}
