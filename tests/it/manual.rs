@@ -418,7 +418,7 @@ fn a_slow_trial_is_a_failure_where_slow_calls_are_judged() {
 #[test]
 fn check_tells_and_changes_nothing() {
     let cb = Cb::new();
-    cb.run(["check", "pay"]).code(0).stdout("pay: closed\n").stderr("");
+    cb.run(["check", "pay"]).code(0).stdout("pay: closed (never used)\n").stderr("");
     assert_eq!(cb.status("pay")["known"], false, "a check makes no breaker");
     cb.run(["trip", "pay", "--for", "20ms"]).code(0);
     eventually("the trial is due", || cb.run(["check", "pay"]).status().code() == Some(0));

@@ -11,8 +11,8 @@ use crate::model::breaker::{Breaker, Holder, Manual, Permit, Recorded, Rejection
 use crate::model::policy::{Growth, Percent, WindowSize};
 use crate::model::{Finished, Hold, Now, Outcome, Policy, Reason, State, Transition};
 
-const CASES: u32 = 1_500;
-const OPS_MAX: usize = 80;
+const CASES: u32 = 1_200;
+const OPS_MAX: usize = 60;
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
 /// An outcome in the window.
