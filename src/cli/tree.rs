@@ -82,7 +82,10 @@ fn status() -> Command {
                 .num_args(0..),
         )
         .arg(switch("json", "Print JSON (schema cb.status/1)"))
-        .arg(value("check", "NAME", "Print nothing; exit 0 closed, 1 half-open, 2 open, 3 unknown"))
+        .arg(
+            value("check", "NAME", "Print nothing; exit 0 closed, 1 half-open, 2 open, 3 unknown")
+                .conflicts_with_all(["names", "json"]),
+        )
         .arg(store())
         .arg(config_file())
 }

@@ -56,8 +56,10 @@ fn why(view: &View) -> String {
 }
 
 fn held_by(view: &View) -> String {
-    let held = view.held.as_ref();
-    held.map_or_else(String::new, |held| format!(" ({})", by(&held.by, &held.comment)))
+    let Some(held) = &view.held else { return String::new() };
+    let end =
+        held.left_ms.map_or_else(String::new, |left_ms| format!("; ends in {}", rough(left_ms)));
+    format!(" ({}{end})", by(&held.by, &held.comment))
 }
 
 /// Who did it and why, in one line that steers no terminal. What a person wrote

@@ -90,8 +90,8 @@ fn why(listed: &Listed) -> String {
         (None, Some(last)) => last.reason.words().to_owned(),
         (None, None) => String::new(),
     };
-    if let Some(until_ms) = view.held.as_ref().and_then(|held| held.until_ms) {
-        why.push_str(&format!("; ends in {}", rough(until_ms.saturating_sub(listed.now_ms))));
+    if let Some(left_ms) = view.held.as_ref().and_then(|held| held.left_ms) {
+        why.push_str(&format!("; ends in {}", rough(left_ms)));
     }
     if let Some(rule) = view.would_trip {
         why.push_str(&format!("; would trip: {}", rule.words()));

@@ -133,6 +133,16 @@ fn a_forced_open_that_is_released_tests_before_it_trusts() {
 }
 
 #[test]
+fn a_hold_with_a_length_says_when_it_ends() {
+    let cb = Cb::new();
+    let me = me(&cb);
+    let what = "pay: disabled: every call passes, none is counted";
+    cb.run(["hold", "pay", "disabled", "--for", "1h", "--reason", "a move"])
+        .code(0)
+        .stdout(&format!("{what} (by {me}: a move; ends in 1h)\n"));
+}
+
+#[test]
 fn a_hold_ends_by_itself() {
     let cb = Cb::new();
     cb.run(["hold", "pay", "disabled", "--for", "20ms"]).code(0);
@@ -408,7 +418,7 @@ fn a_slow_trial_is_a_failure_where_slow_calls_are_judged() {
 #[test]
 fn check_tells_and_changes_nothing() {
     let cb = Cb::new();
-    cb.run(["check", "pay"]).code(0).stdout("pay: closed\n").stderr("");
+    cb.run(["check", "pay"]).code(0).stdout("pay: closed (never used)\n").stderr("");
     assert_eq!(cb.status("pay")["known"], false, "a check makes no breaker");
     cb.run(["trip", "pay", "--for", "20ms"]).code(0);
     eventually("the trial is due", || cb.run(["check", "pay"]).status().code() == Some(0));
@@ -417,4 +427,98 @@ fn check_tells_and_changes_nothing() {
     assert_eq!(steady(&cb, "pay"), before);
     cb.run(["trip", "other"]).code(0);
     cb.run(["check", "other", "--open-exit-code", "33"]).code(33);
+}
+
+/// Three tokens that nobody reports reopen the breaker when the last lease ends,
+/// and not when somebody looks: a loop around `cb check` gets on.
+#[test]
+fn who_only_looks_sees_the_open_period_end_after_lost_trials() {
+    let cb = Cb::new();
+    trial_due(&cb, "pay");
+    for _ in 0..3 {
+        allow(&cb, "pay", ["--permit-ttl", "1ms", "--open-for", "30ms"]);
+        eventually("the lease runs out", || cb.status("pay")["half_open"]["in_flight"] == 0);
+    }
+    eventually("the trial is due", || cb.run(["check", "pay"]).status().code() == Some(0));
+    cb.run(["check", "pay"]).code(0).stdout_has("a trial is due\n");
+}
+
+/// Runs these commands at the same time; their exit codes and what they said.
+fn at_once(cb: &Cb, words: &[&str], count: usize) -> Vec<(Option<i32>, String)> {
+    let children: Vec<_> = (0..count)
+        .map(|_| {
+            let mut command = cb.command(words);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            command.spawn().expect("cb starts")
+        })
+        .collect();
+    let ended = children.into_iter().map(|child| child.wait_with_output().expect("cb ends"));
+    ended
+        .map(|out| (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
+        .collect()
+}
+
+#[test]
+fn a_transition_is_told_to_exactly_one_of_many() {
+    let cb = Cb::new();
+    let said = at_once(&cb, &["trip", "pay"], 8);
+    assert!(said.iter().all(|(code, _)| *code == Some(0)), "{said:?}");
+    let made = said.iter().filter(|(_, text)| !text.contains("(state unchanged)")).count();
+    assert_eq!((made, &cb.status("pay")["generation"]), (1, &1.into()), "{said:?}");
+}
+
+#[test]
+fn one_trial_is_given_to_exactly_one_of_many() {
+    let cb = Cb::new();
+    trial_due(&cb, "pay");
+    let said = at_once(&cb, &["allow", "pay"], 8);
+    let tokens: Vec<&String> =
+        said.iter().filter(|(code, _)| *code == Some(0)).map(|(_, text)| text).collect();
+    assert_eq!(tokens.len(), 1, "{said:?}");
+    assert!(said.iter().all(|(code, _)| matches!(code, Some(0 | 75))), "{said:?}");
+    cb.run(["report", "pay", tokens[0].trim_end(), "success"]).code(0).stderr("");
+    cb.is("pay", "closed");
+}
+
+/// A stdout that takes nothing.
+fn full() -> std::process::Stdio {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into()
+}
+
+#[test]
+fn a_token_that_nobody_got_is_given_back() {
+    let cb = Cb::new();
+    trial_due(&cb, "pay");
+    let mut command = cb.command(["allow", "pay"]);
+    command.stdout(full());
+    let ended = command.stderr(std::process::Stdio::piped()).spawn().expect("cb starts");
+    let ran = Ran { output: ended.wait_with_output().expect("cb ends") };
+    ran.code(125).stderr("cb: cannot write to stdout: No space left on device\n");
+    let round = &cb.status("pay")["half_open"];
+    assert_eq!([&round["in_flight"], &round["permitted"]], [0, 1]);
+    allow(&cb, "pay", []);
+}
+
+#[test]
+fn a_full_stdout_is_one_line_and_a_status() {
+    let cb = Cb::new();
+    cb.run(["trip", "pay"]).code(0);
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["check", "pay"],
+        &["trip", "pay"],
+        &["reset", "pay"],
+        &["hold", "pay", "disabled"],
+        &["release", "pay"],
+        &["rm", "pay"],
+        &["simulate"],
+    ] {
+        let mut command = cb.command(words);
+        command.stdout(full()).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("cb starts");
+        let ran = Ran { output: child.wait_with_output().expect("cb ends") };
+        ran.code(125).one_line("cb: cannot write to stdout: No space left on device");
+    }
+    assert_eq!(cb.status("pay")["known"], false, "what was asked for was done all the same");
 }

@@ -448,3 +448,27 @@ fn a_hold_that_ran_out_by_the_end_has_run_out_in_the_summary() {
         .stdout_has("time disabled     1s   25.0%\n")
         .stdout_has("time closed       3s   75.0%\n");
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    use std::io::Write;
+    use std::process::Stdio;
+    for args in [&["simulate"][..], &["simulate", "--json"]] {
+        let mut command = Cb::new().command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("cb starts");
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let line = b"{\"t\":0,\"op\":\"trip\"}\n{\"t\":0,\"op\":\"reset\"}\n";
+        // cb may be gone before it has read all.
+        let _ = stdin.write_all(&line.repeat(2_000));
+        drop(stdin);
+        Ran { output: child.wait_with_output().expect("cb ends") }.code(0).stderr("");
+    }
+}
+
+#[test]
+fn a_long_trace_takes_little_time() {
+    let line = "{\"t\":0,\"op\":\"call\",\"outcome\":\"success\"}\n".repeat(20_000);
+    simulate([], line).code(0).stdout_has("calls made        20000\n");
+}

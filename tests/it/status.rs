@@ -251,6 +251,9 @@ fn check_tells_the_state_by_its_exit_code_alone() {
     eventually("the trial is due", || {
         cb.run(["status", "--check", "soon"]).status().code() == Some(1)
     });
+    for more in ["b-failing", "--json"] {
+        cb.run(["status", "--check", "a-closed", more]).code(125).stdout("").one_line("--check");
+    }
     cb.run(["status", "--check", "no name"]).code(125).one_line("is no name for a breaker");
 }
 

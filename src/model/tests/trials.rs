@@ -257,6 +257,29 @@ fn leases_that_run_out_together_count_as_lost_each() {
     );
 }
 
+/// Else a reader that only looks would see the open period begin anew each time,
+/// and one that waits for it to end would wait for ever.
+#[test]
+fn a_round_that_leases_decide_is_decided_when_the_last_of_them_ran_out() {
+    let begin = "
+        10  start a -> admitted open>half-open:trial_due
+        20  start b -> admitted
+        30  start c -> admitted
+        ";
+    let ways = [
+        "139 view    -> state=open since=130 retry=140 due=false admits=false
+         140 view    -> state=open due=true admits=true
+         999 view    -> state=open since=130 retry=140 due=true admits=true",
+        "139 start d -> rejected:open@140 half-open>open:trial_failed@130 k=1",
+        "999 start d -> admitted half-open>open:trial_failed@130 open>half-open:trial_due@999",
+        "999 lose b  -> half-open>open:trial_failed@130 retry=140",
+        "999 finish c failure -> stale half-open>open:trial_failed@130 retry=140",
+    ];
+    for way in ways {
+        check_round("half_open_calls=3 permit_ttl=100", &format!("{begin}{way}"));
+    }
+}
+
 #[test]
 fn a_result_starts_the_count_of_lost_trials_over_and_an_ignored_one_does_not() {
     let begin = "
