@@ -47,6 +47,11 @@ impl Terminal {
         self.foreground() == Some(group)
     }
 
+    /// Whether it was hung up: then it tells no group at all.
+    pub(super) fn is_gone(&self) -> bool {
+        self.foreground().is_none()
+    }
+
     /// Puts this group in the foreground. TTOU must be blocked.
     pub(super) fn lend(&self, group: Pid) {
         let _ = rustix::termios::tcsetpgrp(&self.tty, group);
