@@ -61,7 +61,7 @@ pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
     let name = settings::breaker_name(&words.name)?;
     let setup = Setup::load(&words.places)?;
     let settings = setup.settings(&name, "", &words.flags)?;
-    let mut sink = Sink::open(words)?;
+    let mut sink = Sink::open(words, startup)?;
     let call = Call { words, name, settings, store: setup.store() };
     let voice = Voice { name: call.name.as_str(), quiet: words.quiet };
     sink.warnings(&voice);

@@ -227,6 +227,8 @@ fn wrong_words_are_125_and_one_line() {
     check(&["--half-open-calls", "0", "x", "touch", touch], "--half-open-calls");
     check(&["--slow-rate", "50%", "x", "touch", touch], "slow");
     check(&["--on-store-error", "maybe", "x", "touch", touch], "--on-store-error");
+    check(&["--store", "", "x", "touch", touch], "--store '': empty");
+    check(&["--store=", "--on-store-error", "run", "x", "touch", touch], "--store '': empty");
     assert!(!cb.store().exists(), "a wrong word makes no state");
 }
 

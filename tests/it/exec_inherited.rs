@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use crate::live::{Live, alive, first, ignore, keep, send};
-use crate::support::{Cb, binary};
+use crate::support::{Cb, Ran, binary};
 
 type Prepare = fn(&mut Command);
 
@@ -285,6 +285,46 @@ fn what_cb_says_goes_nowhere_where_stderr_is_closed() {
     }
     assert_eq!(fs::read_dir(cb.store().join("x")).unwrap().count(), store);
     cb.is("x", "open").is("y", "closed");
+}
+
+#[test]
+fn it_works_where_little_is_left() {
+    let cb = Cb::new();
+    let store = cb.store();
+    let exec = ["exec", "--store", store.to_str().unwrap(), "x", "--"];
+    // Without any variable: the command is found where the system has them.
+    let mut bare = Command::new(binary());
+    bare.args(exec).arg("env").env_clear().stdin(Stdio::null());
+    let ours = "CB_BREAKER=x\nCB_STATE=closed\nCB_ATTEMPT=1\n";
+    Live::start(bare).end().code(0).stdout(ours).stderr("");
+    // In a directory that is gone.
+    let gone = cb.path("gone");
+    fs::create_dir(&gone).unwrap();
+    let mut command = cb.command(exec);
+    command.arg("true").current_dir(&gone);
+    let gone = CString::new(gone.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the name lives as long as the command.
+    first(&mut command, move || unsafe {
+        libc::rmdir(gone.as_ptr());
+    });
+    Live::start(command).end().code(0).stderr("");
+    // With no file to be written: unprotected, and not ended by a signal.
+    let mut command = cb.command(["exec", "new", "--", "sh", "-c", "exit 4"]);
+    limit(&mut command, libc::RLIMIT_FSIZE, 0);
+    let ran = Ran::of(command).code(4).one_line("cb: new: ");
+    ran.stderr_has("running the command unprotected");
+    // With one descriptor more than the three.
+    let mut command = cb.command(["exec", "x", "--", "sh", "-c", "exit 4"]);
+    limit(&mut command, libc::RLIMIT_NOFILE, 4);
+    Ran::of(command).code(4).one_line("Too many open files; running the command unprotected");
+}
+
+fn limit(command: &mut Command, which: libc::__rlimit_resource_t, to: u64) {
+    first(command, move || {
+        let limit = libc::rlimit { rlim_cur: to, rlim_max: to };
+        // SAFETY: the limit outlives the call.
+        unsafe { libc::setrlimit(which, &raw const limit) };
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::live::{Live, alive, keep, send};
+use crate::live::{Live, alive, first, keep, send};
 use crate::support::{Cb, Ran, eventually};
 
 /// The fields of cb.result/1, in order.
@@ -34,12 +34,13 @@ const FIELDS: [&str; 15] = [
 #[track_caller]
 fn report<const N: usize>(cb: &Cb, options: &[&str], command: [&str; N]) -> (Ran, Value) {
     let path = cb.path("result");
-    let file = ["-q", "--result-file", path.to_str().unwrap()];
+    let file = ["-q", "--result-file", path.to_str().expect("UTF-8")];
     let ran = cb.exec_with(file.iter().chain(options), "x", command);
-    let text = fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).expect("a report");
     assert!(text.ends_with("}\n") && text.matches('\n').count() == 1, "{text}");
-    let value: Value = serde_json::from_str(&text).unwrap();
-    let fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let value: Value = serde_json::from_str(&text).expect("JSON");
+    let fields: Vec<&str> =
+        value.as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!(fields, FIELDS);
     (ran, value)
 }
@@ -266,6 +267,21 @@ fn a_descriptor_that_cannot_be_written_is_a_wrong_word() {
     let read_only = with_fd(&cb, [], "touch ran", reader.as_raw_fd());
     Live::start(read_only).end().code(125).one_line("open for writing");
     assert!(!cb.path("ran").exists() && !cb.store().exists());
+}
+
+#[test]
+fn a_closed_standard_descriptor_is_a_wrong_word() {
+    let cb = Cb::new();
+    for fd in 0..3 {
+        let mut command = cb.sh(["--result-fd", &fd.to_string()], "x", "touch ran");
+        first(&mut command, move || {
+            // SAFETY: nothing else in this process uses it.
+            unsafe { libc::close(fd) };
+        });
+        let ran = Live::start(command).end().code(125).stdout("");
+        assert_eq!(ran.stderr_text().is_empty(), fd == 2, "{ran}");
+        assert!(!cb.path("ran").exists());
+    }
 }
 
 #[test]
