@@ -49,7 +49,8 @@ struct Call<'a> {
     words: &'a ExecWords,
     name: BreakerName,
     settings: Settings,
-    store: Result<FileStore, Error>,
+    /// None where not even its place can be told.
+    store: Option<FileStore>,
 }
 
 /// Runs the command, or does not; the exit status of cb.
@@ -62,7 +63,12 @@ pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
     let setup = Setup::load(&words.places)?;
     let settings = setup.settings(&name, "", &words.flags)?;
     let mut sink = Sink::open(words, startup)?;
-    let call = Call { words, name, settings, store: setup.store() };
+    let store = match setup.store() {
+        Ok(store) => Some(store),
+        Err(error) if error.is_of_store() => None,
+        Err(error) => return Err(error),
+    };
+    let call = Call { words, name, settings, store };
     let voice = Voice { name: call.name.as_str(), quiet: words.quiet };
     sink.warnings(&voice);
     match call.admit(&voice)? {
@@ -79,8 +85,8 @@ pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
 impl Call<'_> {
     fn admit(&self, voice: &Voice<'_>) -> Result<Admission, Error> {
         let asked = match &self.store {
-            Ok(store) => self.ask(store),
-            Err(_) => Err(Error::NoStore),
+            Some(store) => self.ask(store),
+            None => Err(Error::NoStore),
         };
         match asked {
             Ok(done) => {
@@ -198,7 +204,7 @@ impl Call<'_> {
 
     /// Tells the breaker; the state after, if that can be told.
     fn record(&self, granted: &Granted, call: &Finished, voice: &Voice<'_>) -> Option<State> {
-        let (Ok(store), Some(permit)) = (&self.store, granted.permit) else { return None };
+        let (Some(store), Some(permit)) = (&self.store, granted.permit) else { return None };
         let policy = &self.settings.policy;
         let keep = (Absent::Refuse, Keep::State);
         let done = operate(store, &self.name, keep, policy, |breaker, now| {

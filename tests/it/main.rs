@@ -7,6 +7,8 @@ mod live;
 mod pty;
 mod support;
 
+mod completions;
+mod config;
 mod exec;
 mod exec_crowd;
 mod exec_inherited;
@@ -14,4 +16,5 @@ mod exec_result;
 mod exec_signals;
 mod exec_terminal;
 mod exec_timeout;
+mod man;
 mod smoke;
