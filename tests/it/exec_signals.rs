@@ -155,7 +155,8 @@ fn an_ignored_trial_gives_its_permit_back() {
 fn tstp_and_cont_stop_and_resume_both() {
     for options in BOTH {
         let cb = Cb::new();
-        let script = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 7";
+        cb.gate("go");
+        let script = "echo $$ > pid; read _ < go; exit 7";
         let live = Live::start(sh(&cb, options, script));
         let child = cb.pid("pid");
         for _ in 0..3 {
@@ -168,7 +169,7 @@ fn tstp_and_cont_stop_and_resume_both() {
                 state(live.pid()) != Some('T') && state(child) != Some('T')
             });
         }
-        cb.touch("go");
+        cb.open_gate("go");
         live.end().code(7).stderr("");
         assert_eq!(cb.total("x", "failed"), 1);
     }
@@ -192,15 +193,16 @@ fn a_child_that_stops_itself_stops_cb_and_goes_on_with_it() {
 /// The time that both are stopped does not count.
 fn stopped_for_longer_than_the_timeout(options: &[&str]) {
     let cb = Cb::new();
-    let script = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 7";
+    cb.gate("go");
+    let script = "echo $$ > pid; read _ < go; exit 7";
     let live = Live::start(sh(&cb, options, script));
     let child = cb.pid("pid");
     live.send(libc::SIGTSTP);
     eventually("both are stopped", || state(live.pid()) == Some('T') && state(child) == Some('T'));
     // Not to wait for anything: this is the time that must not count.
     thread::sleep(Duration::from_millis(5500));
-    cb.touch("go");
     live.send(libc::SIGCONT);
+    cb.open_gate("go");
     live.end().code(7).stderr("");
     let last = &cb.status("x")["last_failure"];
     assert_eq!(last["timed_out"], false);

@@ -14,7 +14,7 @@ const ALL: [&str; 3] = ["", "--timeout 100", "--timeout 100 --foreground"];
 const GROUP: usize = 5;
 
 /// A program that says where it is, and runs until the test lets it end.
-const LINGER: &str = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 7";
+const LINGER: &str = "echo $$ > pid; read _ < go; exit 7";
 
 #[track_caller]
 fn counted(cb: &Cb, expected: [u64; 3]) {
@@ -26,6 +26,12 @@ fn script(cb: &Cb, text: &str) {
     fs::write(cb.path("script"), text).expect("a script");
 }
 
+/// Makes [`LINGER`] the script.
+fn lingers(cb: &Cb) {
+    cb.gate("go");
+    script(cb, LINGER);
+}
+
 #[test]
 fn what_is_typed_ends_the_command_and_the_shell_goes_on() {
     for (key, status) in [(CTRL_C, "130"), (CTRL_BACKSLASH, "131")] {
@@ -35,8 +41,10 @@ fn what_is_typed_ends_the_command_and_the_shell_goes_on() {
             let mut bash = Pty::bash(&cb);
             bash.line(&format!("\"$CB\" exec {options} x -- sh script; echo st=$?"));
             let child = cb.pid("pid");
-            bash.types(key);
-            if key == CTRL_C {
+            if key == CTRL_BACKSLASH {
+                bash.types(key);
+            } else {
+                bash.interrupt();
                 // bash gives up the whole line, as it does without cb.
                 bash.line("echo st=$?");
             }
@@ -53,7 +61,8 @@ fn what_is_typed_ends_the_command_and_the_shell_goes_on() {
 fn ctrl_c_reaches_the_command_once() {
     for options in ALL {
         let cb = Cb::new();
-        script(&cb, &format!("trap 'echo got >> got' INT\n{LINGER}"));
+        let wait = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 7";
+        script(&cb, &format!("trap 'echo got >> got' INT\n{wait}"));
         let mut command = Command::new("sh");
         cb.environ(&mut command);
         let outer = format!("trap : INT; \"$CB\" exec {options} x -- sh script; exit $?");
@@ -80,7 +89,7 @@ fn ctrl_c_ends_a_script_together_with_its_command() {
         let mut bash = Pty::bash(&cb);
         bash.line(&format!("sh -c '\"$CB\" exec {options} x -- sh script; touch after; exit 9'"));
         let child = cb.pid("pid");
-        bash.types(CTRL_C);
+        bash.interrupt();
         bash.line("echo st=$?");
         bash.sees("st=130");
         assert!(!alive(child) && !cb.path("after").exists(), "{options}");
@@ -92,7 +101,7 @@ fn ctrl_c_ends_a_script_together_with_its_command() {
 fn ctrl_z_stops_it_and_fg_goes_on() {
     for options in ALL {
         let cb = Cb::new();
-        script(&cb, LINGER);
+        lingers(&cb);
         let mut bash = Pty::bash(&cb);
         bash.line(&format!("\"$CB\" exec {options} x -- sh script"));
         let child = cb.pid("pid");
@@ -106,7 +115,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
             bash.line("fg");
             eventually("the child goes on", || state(child) != Some('T'));
         }
-        cb.touch("go");
+        cb.open_gate("go");
         // fg ends with the status of its job.
         bash.line("echo st=$?");
         bash.sees("st=7");
@@ -118,7 +127,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
 fn a_stopped_job_goes_on_in_the_background() {
     for options in ALL {
         let cb = Cb::new();
-        script(&cb, LINGER);
+        lingers(&cb);
         let mut bash = Pty::bash(&cb);
         bash.line(&format!("\"$CB\" exec {options} x -- sh script"));
         let child = cb.pid("pid");
@@ -127,7 +136,7 @@ fn a_stopped_job_goes_on_in_the_background() {
         bash.line("bg");
         eventually("the child goes on", || matches!(state(child), Some('S' | 'R')));
         eventually("bash has the terminal", || bash.foreground() == bash.pid());
-        cb.touch("go");
+        cb.open_gate("go");
         bash.line("wait %1; echo st=$?");
         bash.sees("st=7");
         counted(&cb, [0, 1, 0]);
@@ -172,7 +181,7 @@ fn a_command_reads_what_is_typed() {
 #[test]
 fn with_a_timeout_the_childs_group_has_the_foreground() {
     let cb = Cb::new();
-    script(&cb, LINGER);
+    lingers(&cb);
     let mut bash = Pty::bash(&cb);
     for (options, own) in
         [("", false), ("--timeout 100", true), ("--timeout 100 --foreground", false)]
@@ -181,11 +190,10 @@ fn with_a_timeout_the_childs_group_has_the_foreground() {
         let child = cb.pid("pid");
         assert_eq!(bash.foreground(), stat(child, GROUP), "{options}");
         assert_eq!(stat(child, GROUP) == child, own, "{options}");
-        cb.touch("go");
+        cb.open_gate("go");
         bash.sees("st=7");
         eventually("bash has the terminal", || bash.foreground() == bash.pid());
         fs::remove_file(cb.path("pid")).unwrap();
-        fs::remove_file(cb.path("go")).unwrap();
     }
 }
 
@@ -261,11 +269,104 @@ fn ctrl_c_ends_a_pipeline() {
         let mut bash = Pty::bash(&cb);
         bash.line(&format!("\"$CB\" exec {options} x -- sh script | cat"));
         let child = cb.pid("pid");
-        bash.types(CTRL_C);
+        bash.interrupt();
         bash.line("echo st=$?");
         bash.sees("st=130");
         eventually("the child is gone", || !alive(child));
         eventually("it is counted", || cb.total("x", "ignored") == 1);
+    }
+}
+
+#[test]
+fn ctrl_z_stops_pipelines_and_scripts_as_a_whole() {
+    for options in ALL {
+        for line in [
+            format!("\"$CB\" exec {options} x -- sh script | cat"),
+            format!("cat | \"$CB\" exec {options} x -- sh script"),
+            format!("sh -c '\"$CB\" exec {options} x -- sh script; exit $?'"),
+        ] {
+            let cb = Cb::new();
+            lingers(&cb);
+            let mut bash = Pty::bash(&cb);
+            bash.line("set -o pipefail");
+            bash.line(&line);
+            let child = cb.pid("pid");
+            bash.types(CTRL_Z);
+            bash.sees("Stopped");
+            eventually("the child is stopped", || state(child) == Some('T'));
+            bash.line("fg");
+            eventually("the child goes on", || state(child) != Some('T'));
+            cb.open_gate("go");
+            eventually("the child is gone", || !alive(child));
+            if line.starts_with("cat") {
+                bash.types(CTRL_D);
+            }
+            bash.line("echo st=$?");
+            bash.sees("st=7");
+            counted(&cb, [0, 1, 0]);
+        }
+    }
+}
+
+#[test]
+fn a_shell_in_a_breaker_has_job_control() {
+    for options in ALL {
+        let cb = Cb::new();
+        lingers(&cb);
+        let mut bash = Pty::bash(&cb);
+        let inner = "bash --norc --noprofile --noediting -i";
+        bash.line(&format!("\"$CB\" exec {options} x -- {inner}"));
+        bash.line("sh script; echo st=$?");
+        let child = cb.pid("pid");
+        assert_eq!(bash.foreground(), child, "the inner shell gave it the terminal");
+        bash.types(CTRL_Z);
+        bash.sees("Stopped");
+        eventually("the child is stopped", || state(child) == Some('T'));
+        bash.line("fg");
+        eventually("the child goes on", || state(child) != Some('T'));
+        bash.interrupt();
+        eventually("the child is gone", || !alive(child));
+        bash.line("exit 5");
+        bash.line("echo st=$?");
+        bash.sees("st=5");
+        eventually("bash has the terminal", || bash.foreground() == bash.pid());
+        counted(&cb, [0, 1, 0]);
+    }
+}
+
+#[test]
+fn a_command_substitution_reads_what_is_typed() {
+    for options in ALL {
+        let cb = Cb::new();
+        let mut bash = Pty::bash(&cb);
+        script(&cb, "echo $$ > pid; read line; echo \"got=$line\"; exit 7");
+        bash.line(&format!("v=$(\"$CB\" exec {options} x -- sh script); echo st=$?,$v"));
+        cb.pid("pid");
+        bash.line("hello");
+        bash.sees("st=7,got=hello");
+        eventually("bash has the terminal", || bash.foreground() == bash.pid());
+        fs::remove_file(cb.path("pid")).unwrap();
+        bash.line(&format!("v=$(\"$CB\" exec {options} x -- sh script); echo late"));
+        cb.pid("pid");
+        bash.interrupt();
+        bash.line("echo st=$?");
+        bash.sees("st=130");
+        counted(&cb, [0, 1, 1]);
+    }
+}
+
+#[test]
+fn a_kill_of_the_job_is_a_persons_doing() {
+    for options in ALL {
+        let cb = Cb::new();
+        script(&cb, "echo $$ > pid; exec sleep 60");
+        let mut bash = Pty::bash(&cb);
+        bash.line(&format!("\"$CB\" exec {options} x -- sh script &"));
+        let child = cb.pid("pid");
+        bash.line("kill %1; wait %1; echo st=$?");
+        bash.sees("st=143");
+        assert!(!alive(child));
+        counted(&cb, [0, 0, 1]);
     }
 }
 

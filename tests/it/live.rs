@@ -1,9 +1,11 @@
 //! Programs that run while the test looks on: to be signalled, to be waited for
 //! within bounds, and ended by their pid where a test fails before that.
 
+use std::ffi::CString;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::RawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output};
@@ -157,6 +159,27 @@ impl Cb {
     #[track_caller]
     pub fn touch(&self, name: &str) {
         fs::write(self.path(name), "").expect("an empty file");
+    }
+
+    /// Makes a FIFO for a script to `read _ <`. A shell that waits so starts no
+    /// process, which matters where it is stopped: one that is about to start a
+    /// command (vfork) cannot stop before that command goes on.
+    #[track_caller]
+    pub fn gate(&self, name: &str) {
+        let path = CString::new(self.path(name).into_os_string().into_encoded_bytes());
+        let path = path.expect("a path");
+        // SAFETY: the path ends in a zero byte and outlives the call.
+        assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0, "{path:?}");
+    }
+
+    /// Lets the script go on that waits at this gate, once it is there.
+    #[track_caller]
+    pub fn open_gate(&self, name: &str) {
+        let mut options = File::options();
+        options.write(true).custom_flags(libc::O_NONBLOCK);
+        eventually("someone is at the gate", || {
+            options.open(self.path(name)).is_ok_and(|mut gate| gate.write_all(b"\n").is_ok())
+        });
     }
 
     /// The lines of a file so far; none while it is not there.

@@ -81,6 +81,15 @@ impl Pty {
         self.types(&format!("{line}\n"));
     }
 
+    /// Types ^C, and waits for bash to prompt again: it may lose what is typed
+    /// before that.
+    #[track_caller]
+    pub fn interrupt(&mut self) {
+        self.types(CTRL_C);
+        self.sees("^C");
+        self.sees("> ");
+    }
+
     /// Waits until this is shown, after what was waited for before. What is
     /// typed is shown too, so it should not be in that.
     #[track_caller]
