@@ -60,7 +60,7 @@ pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
     let name = settings::breaker_name(&words.name)?;
     let setup = Setup::load(&words.places)?;
     let settings = setup.settings(&name, "", &words.flags)?;
-    let mut sink = Sink::open(words)?;
+    let mut sink = Sink::open(words, startup)?;
     let store = match setup.store() {
         Ok(store) => Some(store),
         Err(error) if error.is_of_store() => None,

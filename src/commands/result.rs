@@ -13,7 +13,7 @@ use crate::cli::ExecWords;
 use crate::error::{Error, plain};
 use crate::model::outcome::{End, ExitReport};
 use crate::model::{Outcome, State};
-use crate::process;
+use crate::process::{self, Startup};
 use crate::settings;
 
 /// What happened to a call.
@@ -144,12 +144,12 @@ impl Sink {
     ///
     /// A descriptor that is not open is a wrong word. A file that cannot be
     /// opened is not: the command runs without the report, and a warning.
-    pub fn open(words: &ExecWords) -> Result<Self, Error> {
+    pub fn open(words: &ExecWords, startup: &Startup) -> Result<Self, Error> {
         let mut sink = Sink::default();
         if let Some(word) = &words.result_fd {
             let number = settings::whole("--result-fd", word, 1_000_000)?;
             let path = PathBuf::from(format!("/dev/fd/{number}"));
-            sink.files.push((path, claim(number)?));
+            sink.files.push((path, claim(number, startup)?));
         }
         if let Some(word) = &words.result_file {
             let path = PathBuf::from(word);
@@ -182,9 +182,13 @@ impl Sink {
     }
 }
 
-fn claim(number: u64) -> Result<File, Error> {
+fn claim(number: u64, startup: &Startup) -> Result<File, Error> {
+    // What was closed is filled with something that would swallow the report.
+    let closed = (0..).zip(startup.closed).any(|(fd, closed)| closed && fd == number);
     let claimed = i32::try_from(number)
-        .map_err(|_| io::Error::from(rustix::io::Errno::BADF))
+        .ok()
+        .filter(|_| !closed)
+        .ok_or_else(|| io::Error::from(rustix::io::Errno::BADF))
         .and_then(process::descriptor::claim);
     claimed.map_err(|error| {
         Error::Usage(format!(

@@ -3,11 +3,20 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask for the time themselves")]
 #![expect(dead_code, reason = "not every theme uses the whole harness")]
 
+mod live;
+mod pty;
 mod support;
 
 mod completions;
 mod config;
 mod docs;
+mod exec;
+mod exec_crowd;
+mod exec_inherited;
+mod exec_result;
+mod exec_signals;
+mod exec_terminal;
+mod exec_timeout;
 mod man;
 mod manual;
 mod rooms;
