@@ -13,7 +13,7 @@ mod usage;
 use clap::{ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 
-pub use flags::{POLICY_FLAGS, PolicyFlag};
+pub use flags::{LATER_KEYS, POLICY_FLAGS, PolicyFlag};
 pub use tree::{HOLDS, OUTCOMES, SHELLS};
 pub use usage::{HelpText, Stop};
 
@@ -198,7 +198,7 @@ pub struct ManWords {
 ///
 /// [`Stop`] where there is nothing to do but to print a text.
 pub fn parse(args: Vec<OsString>) -> Result<Words, Stop> {
-    let at = command_at(&args);
+    let at = command_index(&args);
     let named = at.and_then(|at| tree::COMMANDS.iter().find(|(name, _)| args[at] == *name));
     let (tree, name) = match named {
         Some((name, build)) => (tree::root().subcommand(build()), (*name).to_owned()),
@@ -227,8 +227,9 @@ impl std::fmt::Debug for ExecWords {
     }
 }
 
-/// Where the name of the command is: after the options of cb itself.
-fn command_at(args: &[OsString]) -> Option<usize> {
+/// Where the name of the command stands among the arguments of the process:
+/// behind the options of cb itself.
+pub fn command_index(args: &[OsString]) -> Option<usize> {
     let mut at = 1;
     loop {
         let word = args.get(at)?.as_encoded_bytes();

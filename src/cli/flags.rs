@@ -38,6 +38,19 @@ pub static POLICY_FLAGS: [PolicyFlag; 20] = [
     flag("on_store_error", "on-store-error", "run|refuse", ON_STORE_ERROR),
 ];
 
+/// Keys of later versions, as flags and in files: who uses one gets a fair answer.
+pub const LATER_KEYS: [&str; 9] = [
+    "max_concurrent",
+    "retries",
+    "retry_delay",
+    "retry_backoff",
+    "retry_max_delay",
+    "retry_jitter",
+    "on_open",
+    "on_failure",
+    "queued_exit_code",
+];
+
 const WINDOW: &str = "Outcomes that count: the last N, or those of a DURATION [default: 20]";
 const CONSECUTIVE_FAILURES: &str = "Open after N failures in a row; 0 is off [default: 5]";
 const FAILURES: &str = "Open at N failures in the window; 0 is off [default: 0]";

@@ -49,7 +49,7 @@ Examples:
   cb exec api -- curl -fsS https://api.example.com/v1
   cb exec --timeout 10s --failures 3 --window 1m db pg_dump app
   cb exec mail --failure-codes 75 -- sendmail -t <letter
-  cb exec api -- ./call || [ $? -eq 75 ] && echo 'not now'
+  cb exec api -- ./call; [ $? -eq 75 ] && echo 'not now'
 
 Exit status:
   COMMAND's   the command ran; if a signal killed it, cb ends by the same one
@@ -62,6 +62,7 @@ Exit status:
 Environment:
   CB_STORE    the directory of the state, unless --store is given
   CB_CONFIG   the config file, unless --config is given
+  NO_COLOR    if set, no colour
   CB_BREAKER  set for COMMAND: the breaker's name
   CB_STATE    set for COMMAND: closed or half-open
   CB_ATTEMPT  set for COMMAND: the number of the attempt, from 1";

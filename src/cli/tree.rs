@@ -175,6 +175,7 @@ fn config() -> Command {
         .long_about(help::CONFIG_LONG)
         .after_long_help(help::CONFIG)
         .subcommand_required(true)
+        .subcommand_value_name("COMMAND")
         .disable_help_subcommand(true)
         .subcommand(check.arg(config_file()))
         .subcommand(show.arg(config_file()))
@@ -201,7 +202,11 @@ fn man() -> Command {
                 .value_parser(PossibleValuesParser::new(names))
                 .hide_possible_values(true),
         )
-        .arg(path("dir", "DIR", "Write all the pages into DIR").value_hint(ValueHint::DirPath))
+        .arg(
+            path("dir", "DIR", "Write all the pages into DIR")
+                .value_hint(ValueHint::DirPath)
+                .conflicts_with("command"),
+        )
 }
 
 fn command(name: &'static str, about: &'static str) -> Command {

@@ -2,7 +2,10 @@
 
 mod allow;
 mod check;
+pub mod completions;
+pub mod config;
 mod exec;
+pub mod man;
 mod manual;
 mod operate;
 mod output;
@@ -23,12 +26,18 @@ use output::{Output, complain};
 /// Runs cb, from its words to its exit status.
 pub fn run(startup: &Startup) -> i32 {
     let mut out = Output::new(startup);
+    if let Some(shell) = completions::question(&startup.args) {
+        // Whoever completes a word has no use for a message.
+        let _ = completions::answer(&shell, &startup.args, &mut out);
+        return exit::OK;
+    }
     let status = match cli::parse(startup.args.clone()) {
         Ok(words) => obey(words, startup, &mut out),
         Err(Stop::Text(text)) if text.was_asked_for() => {
             out.help(&text).map(|()| exit::OK).or_else(output::forgive_gone_reader)
         }
         Err(Stop::Text(text)) => {
+            // Help that nobody asked for goes to stderr, where it is an error.
             let _ = text.print();
             return exit::OWN_ERROR;
         }
@@ -54,7 +63,9 @@ fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error>
         Words::Release(words) => manual::release(&words, out),
         Words::Rm(words) => manual::remove(&words, out),
         Words::Simulate(words) => simulate::run(&words, out),
-        Words::Config(_) | Words::Completions(_) | Words::Man(_) => Ok(exit::OWN_ERROR),
+        Words::Config(words) => config::run(&words, out).map(|()| exit::OK),
+        Words::Completions(shell) => completions::run(&shell, out).map(|()| exit::OK),
+        Words::Man(words) => man::run(&words, out).map(|()| exit::OK),
     };
     status.and_then(|status| out.finish().map(|()| status)).or_else(output::forgive_gone_reader)
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::cli::LATER_KEYS;
 use crate::model::policy::{DURATION_MAX, HALF_OPEN_CALLS_MAX, WINDOW_CALLS_MAX};
 use crate::model::text;
 
@@ -82,19 +83,6 @@ struct Spec {
 
 /// How many keys there are.
 pub const KEY_COUNT: usize = 20;
-
-/// Keys of later versions, so that a config file written for one gets a fair answer.
-pub const LATER: [&str; 9] = [
-    "max_concurrent",
-    "retries",
-    "retry_delay",
-    "retry_backoff",
-    "retry_max_delay",
-    "retry_jitter",
-    "on_open",
-    "on_failure",
-    "queued_exit_code",
-];
 
 const MS: Duration = Duration::from_millis(1);
 const NS: Duration = Duration::from_nanos(1);
@@ -213,7 +201,7 @@ impl Key {
 
 /// Why no key has this name, with the nearest that is one.
 pub fn unknown(name: &str) -> String {
-    if LATER.contains(&name) {
+    if LATER_KEYS.contains(&name) {
         return format!("this version of cb does not have '{name}' yet; remove it");
     }
     let shown = text::excerpt(name, 40);
@@ -246,7 +234,7 @@ mod tests {
             assert_eq!(key as usize, i);
             assert_eq!(Key::by_name(key.name()), Some(key));
             assert_eq!(crate::cli::POLICY_FLAGS[i].key, key.name());
-            assert!(!LATER.contains(&key.name()));
+            assert!(!LATER_KEYS.contains(&key.name()));
         }
     }
 

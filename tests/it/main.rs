@@ -5,4 +5,7 @@
 
 mod support;
 
+mod completions;
+mod config;
+mod man;
 mod smoke;

@@ -1,0 +1,69 @@
+//! Manual pages: complete, and without errors of the tools that render them.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+fn man(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_cb")).arg("man").args(args).output();
+    let output = output.expect("cb runs");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// What a tool says to a page; nothing if it is not installed.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn through(program: &str, args: &[&str], page: &str) -> Option<String> {
+    let child = Command::new(program)
+        .args(args)
+        .env("MANWIDTH", "80")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        eprintln!("{program} is not installed: skipped");
+        return None;
+    };
+    child.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ended");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn pages_have_their_sections() {
+    let root = man(&[]);
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXAMPLES", "FILES"] {
+        assert!(root.lines().any(|line| line == format!(".SH {section}")), "{section}");
+    }
+    let exec = man(&["exec"]);
+    for section in ["\"EXIT STATUS\"", "ENVIRONMENT", "\"SEE ALSO\"", "POLICY"] {
+        assert!(exec.lines().any(|line| line == format!(".SH {section}")), "{section}");
+    }
+    assert!(
+        exec.contains("CB_BREAKER") && exec.contains("CB_ATTEMPT") && exec.contains("CB_STORE")
+    );
+}
+
+#[test]
+fn all_pages_are_sound_and_render() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let target = dir.path().join("man1");
+    man(&["--dir", target.to_str().expect("text")]);
+    let pages: Vec<_> =
+        fs::read_dir(&target).expect("read").map(|e| e.expect("read").path()).collect();
+    assert_eq!(pages.len(), 15);
+    for path in pages {
+        let page = fs::read_to_string(&path).expect("read");
+        if let Some(lint) = through("mandoc", &["-Tlint"], &page) {
+            assert!(
+                !lint.contains("ERROR") && !lint.contains("UNSUPP"),
+                "{}: {lint}",
+                path.display()
+            );
+        }
+        if let Some(text) = through("groff", &["-man", "-Tascii", "-P-c"], &page) {
+            let name = path.file_stem().expect("a name").to_string_lossy().to_uppercase();
+            assert!(text.contains(&format!("{name}(1)")), "{text}");
+        }
+    }
+}
