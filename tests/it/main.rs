@@ -7,5 +7,8 @@ mod support;
 
 mod completions;
 mod config;
+mod faults;
 mod man;
 mod smoke;
+mod store;
+mod storm;
