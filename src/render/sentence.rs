@@ -1,10 +1,16 @@
 //! A breaker in one line of words.
 
 use super::times::rough;
+use crate::model::text::printable;
 use crate::model::{Hold, State, View};
 
-/// What the breaker does with calls, and until when.
+/// What the breaker does with calls, and until when; what people wrote is
+/// escaped for a terminal.
 pub fn of(view: &View) -> String {
+    printable(&words(view)).into_owned()
+}
+
+fn words(view: &View) -> String {
     match view.state {
         State::Closed => "closed".to_owned(),
         State::Open => match view.retry_after_ms {

@@ -118,3 +118,35 @@ fn stderr_may_be_closed_or_full_too() {
         bounded(shell(&cb, "", redirection, &["status", "nö"])).code(125).stdout("");
     }
 }
+
+#[test]
+fn what_a_person_wrote_steers_no_terminal_and_json_means_the_same() {
+    let comment = "a\u{9b}31m b\u{202e} c\u{7f} d\u{1b}[2J e\u{e9}\u{1f980}\n";
+    let cb = used();
+    let raw = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    for words in [
+        &["trip", "pay", "--reason", comment][..],
+        &["check", "pay"],
+        &["status", "pay"],
+        &["status", "--json"],
+        &["hold", "pay", "disabled", "--reason", comment],
+        &["check", "pay"],
+        &["status", "pay"],
+        &["status", "--json"],
+    ] {
+        let shown = cb.run(words).stdout_text();
+        assert!(!shown.contains(raw), "{words:?}: {shown:?}");
+    }
+    assert_eq!(cb.status("pay")["last_transition"]["comment"], comment);
+}
+
+#[test]
+fn a_check_that_nobody_reads_still_answers_with_its_status() {
+    let cb = used();
+    cb.run(["trip", "pay"]).code(0);
+    let (reader, writer) = pipe().expect("a pipe");
+    drop(reader);
+    let mut command = cb.command(["check", "pay"]);
+    command.stdout(writer);
+    assert_eq!(command.status().expect("it starts").code(), Some(75));
+}
