@@ -109,11 +109,17 @@ impl<'a> Unusable<'a> {
     }
 }
 
+/// Says what a test leaves out, or how far it came.
+#[expect(clippy::print_stdout, reason = "the output of a test is read where it fails")]
+pub fn note(what: impl std::fmt::Display) {
+    println!("{what}");
+}
+
 /// Whether the tests run as root; says so where that leaves something out.
 pub fn is_root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("left out, needs root: {what}");
+        note(format_args!("left out, needs root: {what}"));
     }
     root
 }
@@ -123,7 +129,7 @@ pub fn can(words: &[&str]) -> bool {
     let ran = Command::new(words[0]).args(&words[1..]).output();
     let can = ran.as_ref().is_ok_and(|output| output.status.success());
     if !can {
-        println!("left out, {words:?} does not work here: {ran:?}");
+        note(format_args!("left out, {words:?} does not work here: {ran:?}"));
     }
     can
 }

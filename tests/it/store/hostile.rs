@@ -75,7 +75,7 @@ const FILE_TRICKS: [(Trick, &str); 11] = [
 /// Plays a trick on what `place` names in the store of an open breaker.
 #[track_caller]
 fn check(trick: Trick, place: &str, says: &str, reads: bool) {
-    println!("{trick:?} for {place:?}");
+    note(format_args!("{trick:?} for {place:?}"));
     let cb = Cb::new();
     cb.run(["trip", "pay"]).code(0);
     let path = cb.store().join(place);
