@@ -216,8 +216,8 @@ fn by_clap(args: Vec<OsString>) -> Result<Words, Stop> {
         (Some(at), "config") => with_subcommand(name, args.get(at + 1)),
         _ => name,
     };
-    let matches = tree.try_get_matches_from(args).map_err(|error| usage::stop(error, &context))?;
-    Ok(words(matches))
+    let matches = tree.try_get_matches_from(&args).map_err(|error| usage::stop(error, &context))?;
+    Ok(words(matches, &args))
 }
 
 /// All of cb's words: for help, completions and manual pages.
@@ -257,11 +257,11 @@ fn with_subcommand(name: String, word: Option<&OsString>) -> String {
     }
 }
 
-fn words(mut root: ArgMatches) -> Words {
+fn words(mut root: ArgMatches, args: &[OsString]) -> Words {
     let (name, mut m) = root.remove_subcommand().expect("clap requires a command");
     let places = places(&mut m, places(&mut root, Places::default()));
     match name.as_str() {
-        "exec" => Words::Exec(exec(m, places)),
+        "exec" => Words::Exec(exec(m, places, args)),
         "status" => Words::Status(StatusWords {
             places,
             names: many(&mut m, "names"),
@@ -302,10 +302,12 @@ fn words(mut root: ArgMatches) -> Words {
     }
 }
 
-fn exec(mut m: ArgMatches, places: Places) -> ExecWords {
+fn exec(mut m: ArgMatches, places: Places, args: &[OsString]) -> ExecWords {
     let mut command = many(&mut m, "command");
-    // With "--" before NAME, clap leaves the one after NAME: no command has that name.
-    if command.len() > 1 && command[0] == "--" {
+    // With "--" before NAME, clap leaves the one after NAME. One that stands
+    // behind the "--" that clap took is the caller's command.
+    let taken = args.len().checked_sub(command.len() + 1).is_some_and(|at| args[at] == "--");
+    if command.len() > 1 && command[0] == "--" && !taken {
         command.remove(0);
     }
     ExecWords {

@@ -40,6 +40,8 @@ fn options_stop_at_the_command() {
     check_exec(&["exec", "api", "-q", "true", "-q"], "api", &["true", "-q"]);
     check_exec(&["exec", "api", "true", "--", "-x"], "api", &["true", "--", "-x"]);
     check_exec(&["exec", "api", "--", "true", "--", "--"], "api", &["true", "--", "--"]);
+    check_exec(&["exec", "api", "--", "--", "true"], "api", &["--", "true"]);
+    check_exec(&["exec", "--", "api", "--", "--", "true"], "api", &["--", "true"]);
     check_exec(&["exec", "api", "--", "--help"], "api", &["--help"]);
     check_exec(&["exec", "api", "ls", "--help"], "api", &["ls", "--help"]);
     check_exec(&["exec", "api", "ls", "-h", "-V"], "api", &["ls", "-h", "-V"]);
