@@ -62,7 +62,11 @@ pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
     let setup = Setup::load(&words.places)?;
     let settings = setup.settings(&name, "", &words.flags)?;
     let mut sink = Sink::open(words)?;
-    let call = Call { words, name, settings, store: setup.store() };
+    let store = match setup.store() {
+        Err(error) if !error.is_of_store() => return Err(error),
+        store => store,
+    };
+    let call = Call { words, name, settings, store };
     let voice = Voice { name: call.name.as_str(), quiet: words.quiet };
     sink.warnings(&voice);
     match call.admit(&voice)? {
