@@ -127,9 +127,12 @@ impl Bench {
             ("cb exec, large store", self.exec("many", &["--window", "10000"], "x", TRUE)),
         ];
         let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); cases.len()];
+        let mut draws = Draws(rounds as u64);
         for _ in 0..rounds {
-            for ((_, command), times) in cases.iter_mut().zip(&mut times) {
-                times.push(time(command));
+            // What ran just before decides what is still in the caches, so the
+            // order is another one in every round.
+            for at in draws.order(cases.len()) {
+                times[at].push(time(&mut cases[at].1));
             }
         }
         let mut medians = Medians::new();
@@ -208,6 +211,26 @@ impl Bench {
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
         let counted = &status["breakers"][0]["totals"]["succeeded"];
         println!("{:<44} {counted} of {}", "calls counted", each / 2 * 2 * LOOPS);
+    }
+}
+
+/// Draws of chance: the 64-bit generator of Knuth's MMIX.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % count
+    }
+
+    /// The numbers below `count`, shuffled.
+    fn order(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        for last in (1..count).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+        order
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod flags;
 mod help;
+mod quick;
 mod tree;
 mod usage;
 
@@ -198,6 +199,13 @@ pub struct ManWords {
 ///
 /// [`Stop`] where there is nothing to do but to print a text.
 pub fn parse(args: Vec<OsString>) -> Result<Words, Stop> {
+    match quick::exec(&args) {
+        Some(words) => Ok(Words::Exec(words)),
+        None => by_clap(args),
+    }
+}
+
+fn by_clap(args: Vec<OsString>) -> Result<Words, Stop> {
     let at = command_index(&args);
     let named = at.and_then(|at| tree::COMMANDS.iter().find(|(name, _)| args[at] == *name));
     let (tree, name) = match named {

@@ -1,9 +1,12 @@
 //! The only place that asks for the time, and the rule by which a stored state
 //! carries a clock of its own from one process to the next.
 
-use std::fs;
-use std::sync::OnceLock;
-use std::time::Duration;
+#![expect(clippy::disallowed_methods, reason = "this is where the time is asked for")]
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -39,9 +42,8 @@ pub struct SystemClock {
 
 impl Clock for SystemClock {
     fn read(&self) -> Reading {
-        let wall = clock_gettime(ClockId::Realtime);
         Reading {
-            wall_ms: wall.tv_sec.saturating_mul(1000).saturating_add(wall.tv_nsec / 1_000_000),
+            wall_ms: wall_ms(SystemTime::now()),
             boot_ms: u64::try_from(boot_time().as_millis()).unwrap_or(u64::MAX),
             boot_id: *self.boot_id.get_or_init(read_boot_id),
         }
@@ -52,15 +54,31 @@ impl Clock for SystemClock {
     }
 
     fn draw(&self) -> u64 {
-        let nanos = u64::try_from(boot_time().as_nanos()).unwrap_or(u64::MAX);
-        mix(nanos ^ (u64::from(std::process::id()) << 40))
+        // Processes that start in the same instant differ in where their memory is.
+        let place = std::ptr::from_ref(self).addr() as u64;
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        mix(since.as_secs() << 30 ^ u64::from(since.subsec_nanos()) ^ place << 24)
     }
 }
 
 /// A time that only grows, from an arbitrary start.
 pub fn monotonic() -> Duration {
-    duration_of(clock_gettime(ClockId::Monotonic))
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    // The start is a second before the first reading, so that no reading is 0.
+    Duration::from_secs(1) + START.elapsed()
 }
+
+/// Negative before 1970.
+fn wall_ms(time: SystemTime) -> i64 {
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => -millis(before.duration()),
+    }
+}
+
+/// A wall clock that is off by no more than this was not set, but slewed.
+const WALL_SLACK_MS: u64 = 1000;
 
 /// What a state keeps of the clocks when it is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +106,17 @@ impl Stamp {
         } else {
             u64::try_from(machine.wall_ms.saturating_sub(self.machine.wall_ms)).unwrap_or(0)
         };
-        Stamp { clock_ms: self.clock_ms.saturating_add(passed_ms), machine }
+        // Two clocks cut to whole ms drift apart by one now and then. As long as
+        // the wall clock was not set, what it should say is taken for what it
+        // says: so a moment in the past keeps its wall time.
+        let passed = i64::try_from(passed_ms).unwrap_or(i64::MAX);
+        let expected_ms = self.machine.wall_ms.saturating_add(passed);
+        let was_set = machine.wall_ms.abs_diff(expected_ms) > WALL_SLACK_MS;
+        let wall_ms = if was_set { machine.wall_ms } else { expected_ms };
+        Stamp {
+            clock_ms: self.clock_ms.saturating_add(passed_ms),
+            machine: Reading { wall_ms, ..machine },
+        }
     }
 
     /// What to add to a time on the state's clock to get the wall time, in ms
@@ -116,8 +144,10 @@ fn duration_of(time: rustix::time::Timespec) -> Duration {
 }
 
 fn read_boot_id() -> Option<u128> {
-    let text = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
-    let hex: String = std::str::from_utf8(&text).ok()?.trim().split('-').collect();
+    let mut text = [0; 64];
+    let mut file = File::open("/proc/sys/kernel/random/boot_id").ok()?;
+    let len = file.read(&mut text).ok()?;
+    let hex: String = std::str::from_utf8(&text[..len]).ok()?.trim().split('-').collect();
     u128::from_str_radix(&hex, 16).ok()
 }
 
@@ -164,6 +194,16 @@ mod tests {
         assert_eq!(stamp.moved_on(reading(i64::MAX, u64::MAX, 7)).clock_ms, u64::MAX);
         assert_eq!(stamp.wall_offset_ms(), i64::MIN);
         assert_eq!(Stamp::first(reading(-HOUR_MS, 5, 7)).clock_ms, 0);
+    }
+
+    #[test]
+    fn a_moment_keeps_its_wall_time_until_the_clock_is_set() {
+        let stamp = Stamp { clock_ms: 1000, machine: reading(HOUR_MS, 500, 7) };
+        let offset =
+            |wall_ms, boot_ms| stamp.moved_on(reading(wall_ms, boot_ms, 7)).wall_offset_ms();
+        assert_eq!(offset(HOUR_MS + 21, 520), HOUR_MS - 1000);
+        assert_eq!(offset(HOUR_MS - 900, 520), HOUR_MS - 1000);
+        assert_eq!(offset(2 * HOUR_MS, 520), 2 * HOUR_MS - 1020);
     }
 
     #[test]

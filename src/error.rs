@@ -54,6 +54,13 @@ pub enum Error {
         /// The state file.
         path: PathBuf,
     },
+    /// The store cannot be used, and the settings say not to run without it.
+    Refused {
+        /// The breaker.
+        name: String,
+        /// Why it cannot be used.
+        why: Box<Error>,
+    },
     /// No place for the store can be told from the environment.
     NoStore,
     /// A breaker that must exist does not.
@@ -85,6 +92,7 @@ impl Error {
             | Error::NoStore => true,
             Error::Usage(_)
             | Error::Config { .. }
+            | Error::Refused { .. }
             | Error::Unknown { .. }
             | Error::Stdout(_)
             | Error::Spawn(_) => false,
@@ -115,6 +123,9 @@ impl fmt::Display for Error {
             ),
             Error::Corrupt { path } => {
                 write!(f, "{} is corrupt: neither copy of the state can be read", path.display())
+            }
+            Error::Refused { name, why } => {
+                write!(f, "{name}: not run: {why} (on_store_error is \"refuse\")")
             }
             Error::NoStore => f.write_str(
                 "no place for the store: HOME is not set, so set CB_STORE or give --store DIR",

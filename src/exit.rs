@@ -33,6 +33,7 @@ pub fn status_of(error: &Error) -> i32 {
         | Error::Locked { .. }
         | Error::Newer { .. }
         | Error::Corrupt { .. }
+        | Error::Refused { .. }
         | Error::NoStore
         | Error::Unknown { .. }
         | Error::Stdout(_)

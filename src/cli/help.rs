@@ -116,7 +116,7 @@ Examples:
   cb report api \"$token\" success --duration 1.5s
 
 Exit status:
-  0    recorded
+  0    recorded; or too late to count, as a line on stderr says
   125  cb itself failed, or there is no such permit";
 
 /// The sections of `cb trip`.

@@ -63,7 +63,7 @@ fn exec() -> Command {
         )
         .arg(value("result-fd", "N", "Write it to the open file descriptor N"))
         .arg(switch("foreground", "With --timeout: leave the command in cb's process group"))
-        .arg(switch("die-with-parent", "If cb is killed, end the command too (Linux)"))
+        .arg(switch("die-with-parent", "If cb is killed, send the command TERM"))
         .arg(store())
         .arg(config_file())
         .arg(
@@ -78,11 +78,14 @@ fn status() -> Command {
     command("status", "Show breakers and their state")
         .after_long_help(help::STATUS)
         .arg(
-            positional("names", "NAME|GLOB", "Only these ['*' and '?' stand for others]")
+            positional("names", "NAME|GLOB", "Only these; '*' is any text, '?' any character")
                 .num_args(0..),
         )
         .arg(switch("json", "Print JSON (schema cb.status/1)"))
-        .arg(value("check", "NAME", "Print nothing; exit 0 closed, 1 half-open, 2 open, 3 unknown"))
+        .arg(
+            value("check", "NAME", "Print nothing; exit 0 closed, 1 half-open, 2 open, 3 unknown")
+                .conflicts_with_all(["names", "json"]),
+        )
         .arg(store())
         .arg(config_file())
 }

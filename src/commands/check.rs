@@ -25,7 +25,8 @@ pub fn run(words: &AskWords, out: &mut Output) -> Result<i32, Error> {
         None => Breaker::new(Now::at(0)).view(policy, Now::at(0)),
     };
     if !words.quiet {
-        writeln!(out, "{}: {}", target.name, sentence::of(&view)).map_err(Error::Stdout)?;
+        let note = if found.is_none() { " (never used)" } else { "" };
+        writeln!(out, "{}: {}{note}", target.name, sentence::of(&view)).map_err(Error::Stdout)?;
     }
     Ok(if view.admits { exit::OK } else { i32::from(target.settings.open_exit_code) })
 }

@@ -1,7 +1,5 @@
 //! `cb exec`: ask the breaker, run the command, tell the breaker, end alike.
 
-use std::fmt;
-
 use super::operate::{Done, operate};
 use super::output::Voice;
 use super::result::{Report, Sink};
@@ -10,19 +8,21 @@ use crate::cli::ExecWords;
 use crate::clock;
 use crate::error::Error;
 use crate::exit;
-use crate::model::breaker::{Holder, LastTransition, Rejection};
+use crate::model::breaker::{Holder, Rejection};
 use crate::model::outcome::{End, ExitReport};
 use crate::model::text::duration;
-use crate::model::{BreakerName, Finished, Ms, Outcome, Permit, State, Step, Verdict};
+use crate::model::{BreakerName, Finished, Outcome, Permit, State, Step, Verdict, View};
 use crate::process::{self, Notice, Request, Startup};
-use crate::render::times::rough;
+use crate::render::sentence;
 use crate::settings::{self, OnStoreError, Settings};
 use crate::store::{Absent, FileStore, Keep, PermitFile, Store};
 
 /// The answer to "may this command run?".
 enum Admission {
     Granted(Granted),
-    Rejected(Refusal),
+    Rejected(Box<Refusal>),
+    /// The store cannot be used, and without it the command shall not run.
+    Refused(Error),
 }
 
 /// A command that may run.
@@ -38,10 +38,8 @@ struct Granted {
 /// A command that may not.
 struct Refusal {
     why: Rejection,
-    now_ms: Ms,
-    last: Option<LastTransition>,
     before: State,
-    after: State,
+    after: View,
 }
 
 /// A call of one command through one breaker.
@@ -49,7 +47,8 @@ struct Call<'a> {
     words: &'a ExecWords,
     name: BreakerName,
     settings: Settings,
-    store: Result<FileStore, Error>,
+    /// None where not even its place can be told.
+    store: Option<FileStore>,
 }
 
 /// Runs the command, or does not; the exit status of cb.
@@ -61,17 +60,23 @@ pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
     let name = settings::breaker_name(&words.name)?;
     let setup = Setup::load(&words.places)?;
     let settings = setup.settings(&name, "", &words.flags)?;
-    let mut sink = Sink::open(words)?;
+    let mut sink = Sink::open(words, startup)?;
     let store = match setup.store() {
-        Err(error) if !error.is_of_store() => return Err(error),
-        store => store,
+        Ok(store) => Some(store),
+        Err(error) if error.is_of_store() => None,
+        Err(error) => return Err(error),
     };
     let call = Call { words, name, settings, store };
     let voice = Voice { name: call.name.as_str(), quiet: words.quiet };
     sink.warnings(&voice);
     match call.admit(&voice)? {
+        Admission::Refused(error) => {
+            let report = Report::of_rejection(voice.name, "store", exit::OWN_ERROR, None);
+            sink.write(&report, &voice);
+            Err(Error::Refused { name: voice.name.to_owned(), why: Box::new(error) })
+        }
         Admission::Rejected(refusal) => {
-            voice.say(&refusal);
+            voice.say(format_args!("not run: {}", sentence::of(&refusal.after)));
             let status = i32::from(call.settings.open_exit_code);
             sink.write(&refusal.report(call.name.as_str(), status), &voice);
             Ok(status)
@@ -83,8 +88,8 @@ pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
 impl Call<'_> {
     fn admit(&self, voice: &Voice<'_>) -> Result<Admission, Error> {
         let asked = match &self.store {
-            Ok(store) => self.ask(store),
-            Err(_) => Err(Error::NoStore),
+            Some(store) => self.ask(store),
+            None => Err(Error::NoStore),
         };
         match asked {
             Ok(done) => {
@@ -93,12 +98,12 @@ impl Call<'_> {
                     Admission::Granted(granted) => {
                         Admission::Granted(Granted { held: done.receipt.permit, ..granted })
                     }
-                    rejected @ Admission::Rejected(_) => rejected,
+                    not_granted => not_granted,
                 })
             }
             Err(error) if !error.is_of_store() => Err(error),
             Err(error) => match self.settings.on_store_error {
-                OnStoreError::Refuse => Err(error),
+                OnStoreError::Refuse => Ok(Admission::Refused(error)),
                 OnStoreError::Run => {
                     voice.say(format_args!("{error}; running the command unprotected"));
                     let (permit, held, before, after) = (None, None, None, None);
@@ -115,19 +120,16 @@ impl Call<'_> {
             breaker.set_flags(&flags);
             let before = breaker.state();
             let step = breaker.admit(policy, now, Holder::Process);
-            let after = breaker.state();
-            let last = breaker.last_transition();
             step.map(|verdict| match verdict {
                 Verdict::Admit(permit) => Admission::Granted(Granted {
                     permit: Some(permit),
                     held: None,
                     before: Some(before),
-                    after: Some(after),
+                    after: Some(breaker.state()),
                 }),
                 Verdict::Reject(why) => {
-                    let last = last.cloned();
-                    let refusal = Refusal { why, now_ms: now.at_ms, last, before, after };
-                    Admission::Rejected(refusal)
+                    let after = breaker.view(policy, now);
+                    Admission::Rejected(Box::new(Refusal { why, before, after }))
                 }
             })
         })
@@ -202,7 +204,7 @@ impl Call<'_> {
 
     /// Tells the breaker; the state after, if that can be told.
     fn record(&self, granted: &Granted, call: &Finished, voice: &Voice<'_>) -> Option<State> {
-        let (Ok(store), Some(permit)) = (&self.store, granted.permit) else { return None };
+        let (Some(store), Some(permit)) = (&self.store, granted.permit) else { return None };
         let policy = &self.settings.policy;
         let keep = (Absent::Refuse, Keep::State);
         let done = operate(store, &self.name, keep, policy, |breaker, now| {
@@ -226,29 +228,13 @@ impl Call<'_> {
 
 impl Refusal {
     fn report<'a>(&self, name: &'a str, status: i32) -> Report<'a> {
-        let retry_after_ms = match self.why {
-            Rejection::Open { retry_at_ms } => Some(retry_at_ms.saturating_sub(self.now_ms)),
-            Rejection::NoTrialFree | Rejection::ForcedOpen => None,
+        let why = match self.why {
+            Rejection::Open { .. } => "open",
+            Rejection::NoTrialFree => "no_trial_free",
+            Rejection::ForcedOpen => "forced_open",
         };
-        Report::of_rejection(name, self.why, status, retry_after_ms)
-            .between(Some(self.before), Some(self.after))
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.why {
-            Rejection::Open { retry_at_ms } => {
-                f.write_str("not run: open")?;
-                if let Some(last) = &self.last {
-                    write!(f, " ({})", last.reason.words())?;
-                }
-                let left_ms = retry_at_ms.saturating_sub(self.now_ms);
-                write!(f, ", next trial in {}", rough(left_ms))
-            }
-            Rejection::NoTrialFree => f.write_str("not run: half-open, and a trial is under way"),
-            Rejection::ForcedOpen => f.write_str("not run: forced open by hand"),
-        }
+        Report::of_rejection(name, why, status, self.after.retry_after_ms)
+            .between(Some(self.before), Some(self.after.state))
     }
 }
 

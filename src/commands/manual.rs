@@ -96,7 +96,7 @@ fn change(
         say(format_args!("{}: {notice}", target.name));
     }
     if !words.quiet {
-        let unchanged = if done.transitions.is_empty() { " (no transition)" } else { "" };
+        let unchanged = if done.transitions.is_empty() { " (state unchanged)" } else { "" };
         writeln!(out, "{}: {}{unchanged}", target.name, sentence::of(&done.value))
             .map_err(Error::Stdout)?;
     }

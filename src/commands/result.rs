@@ -11,10 +11,9 @@ use serde::Serialize;
 use super::output::Voice;
 use crate::cli::ExecWords;
 use crate::error::{Error, plain};
-use crate::model::breaker::Rejection;
 use crate::model::outcome::{End, ExitReport};
 use crate::model::{Outcome, State};
-use crate::process;
+use crate::process::{self, Startup};
 use crate::settings;
 
 /// What happened to a call.
@@ -62,7 +61,7 @@ impl<'a> Report<'a> {
     /// Of a command that was not run.
     pub fn of_rejection(
         name: &'a str,
-        why: Rejection,
+        why: &'static str,
         status: i32,
         retry_after_ms: Option<u64>,
     ) -> Self {
@@ -70,11 +69,7 @@ impl<'a> Report<'a> {
             name,
             outcome: "rejected",
             ran: false,
-            reason: Some(match why {
-                Rejection::Open { .. } => "open",
-                Rejection::NoTrialFree => "no_trial_free",
-                Rejection::ForcedOpen => "forced_open",
-            }),
+            reason: Some(why),
             exit_code: Some(status),
             signal: None,
             timed_out: false,
@@ -149,12 +144,12 @@ impl Sink {
     ///
     /// A descriptor that is not open is a wrong word. A file that cannot be
     /// opened is not: the command runs without the report, and a warning.
-    pub fn open(words: &ExecWords) -> Result<Self, Error> {
+    pub fn open(words: &ExecWords, startup: &Startup) -> Result<Self, Error> {
         let mut sink = Sink::default();
         if let Some(word) = &words.result_fd {
             let number = settings::whole("--result-fd", word, 1_000_000)?;
             let path = PathBuf::from(format!("/dev/fd/{number}"));
-            sink.files.push((path, claim(number)?));
+            sink.files.push((path, claim(number, startup)?));
         }
         if let Some(word) = &words.result_file {
             let path = PathBuf::from(word);
@@ -187,9 +182,13 @@ impl Sink {
     }
 }
 
-fn claim(number: u64) -> Result<File, Error> {
+fn claim(number: u64, startup: &Startup) -> Result<File, Error> {
+    // What was closed is filled with something that would swallow the report.
+    let closed = (0..).zip(startup.closed).any(|(fd, closed)| closed && fd == number);
     let claimed = i32::try_from(number)
-        .map_err(|_| io::Error::from(rustix::io::Errno::BADF))
+        .ok()
+        .filter(|_| !closed)
+        .ok_or_else(|| io::Error::from(rustix::io::Errno::BADF))
         .and_then(process::descriptor::claim);
     claimed.map_err(|error| {
         Error::Usage(format!(

@@ -36,26 +36,40 @@ pub fn run(words: &SimulateWords, out: &mut Output) -> Result<i32, Error> {
     let policy = layers.settings()?.policy;
     let seed = words.seed.as_deref().map(|word| settings::whole("--seed", word, u64::MAX));
     let mut simulation = Simulation::new(policy, seed.transpose()?.unwrap_or(0));
-    let mut timeline = Timeline::default();
-
     let mut trace = Trace::open(words.trace.as_deref().map(Path::new))?;
+    let played = play(&mut simulation, &mut trace, words.json, out);
+    // What came before a wrong line is told, however much of it there was.
+    if played.is_err() {
+        out.finish()?;
+    }
+    played.map(|()| exit::OK)
+}
+
+/// Plays each line and writes what comes of it.
+fn play(
+    simulation: &mut Simulation,
+    trace: &mut Trace,
+    as_json: bool,
+    out: &mut Output,
+) -> Result<(), Error> {
+    let mut timeline = Timeline::default();
     while let Some(text) = trace.next_line()? {
         if text.trim().is_empty() {
             continue;
         }
         let line = Line::parse(&text).map_err(|why| trace.wrong(&why))?;
         let outcomes = simulation.play(&line).map_err(|why| trace.wrong(&why))?;
-        if words.json {
+        if as_json {
             let (op, id) = (line.op.name(), line.op.id());
             json::simulated((line.at_ms, op, id), &outcomes, out).map_err(Error::Stdout)?;
         } else {
-            timeline.line(&outcomes, out).map_err(Error::Stdout)?;
+            timeline.line(&line.op, &outcomes, out).map_err(Error::Stdout)?;
         }
     }
-    if !words.json {
+    if !as_json {
         timeline.end(&simulation.summary(), out).map_err(Error::Stdout)?;
     }
-    Ok(exit::OK)
+    Ok(())
 }
 
 /// The lines of a trace, with their numbers.

@@ -46,6 +46,9 @@ pub fn run(words: &StatusWords, out: &mut Output) -> Result<i32, Error> {
             "no breakers yet in {}: 'cb exec NAME -- COMMAND' makes the first",
             store.root().display()
         ));
+    } else if listed.is_empty() && failed.is_none() {
+        let words: Vec<_> = words.names.iter().map(|word| word.to_string_lossy()).collect();
+        say(format_args!("no breaker matches '{}'", words.join("' or '")));
     } else {
         table::status(&listed, out.takes_colour(), out).map_err(Error::Stdout)?;
     }

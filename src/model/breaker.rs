@@ -271,15 +271,7 @@ impl Breaker {
             let hold = held.hold;
             self.end_hold(hold, Reason::HoldEnded, until_ms).onto(&mut transitions);
         }
-        if let Phase::HalfOpen(round) = &mut self.phase {
-            let before = round.trials.len();
-            round.trials.retain(|trial| now.at_ms < trial.until_ms);
-            for _ in round.trials.len()..before {
-                round.count_lost();
-            }
-            // A changed policy can decide a round without a new result.
-            self.judge(policy, now).onto(&mut transitions);
-        }
+        self.end_leases(policy, now).onto(&mut transitions);
         transitions
     }
 
@@ -412,6 +404,23 @@ impl Breaker {
             }
             Phase::HalfOpen(_) | Phase::Open { .. } | Phase::Held(_) => Move(None),
         }
+    }
+
+    /// Gives up each trial whose lease has run out, at the time when it did: a
+    /// round that is decided by it was decided then, whoever looks when.
+    fn end_leases(&mut self, policy: &Policy, now: Now) -> Move {
+        while let Phase::HalfOpen(round) = &mut self.phase {
+            let Some(until_ms) = round.end_lease(now.at_ms) else {
+                // A changed policy can decide a round without a new result.
+                return self.judge(policy, now);
+            };
+            round.count_lost();
+            let decided = self.judge(policy, Now { at_ms: until_ms, ..now });
+            if decided.0.is_some() {
+                return decided;
+            }
+        }
+        Move(None)
     }
 
     fn end_hold(&mut self, hold: Hold, reason: Reason, at_ms: Ms) -> Move {

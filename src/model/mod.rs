@@ -45,3 +45,6 @@ impl Now {
         Now { at_ms, draw: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests;

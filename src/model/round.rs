@@ -60,6 +60,14 @@ impl Round {
         self.trials.len() < before
     }
 
+    /// Takes the trial out of flight whose lease was the first to run out by now;
+    /// when it did.
+    pub(super) fn end_lease(&mut self, now_ms: Ms) -> Option<Ms> {
+        let first = self.trials.iter().min_by_key(|trial| trial.until_ms)?;
+        let (serial, until_ms) = (first.serial, first.until_ms);
+        (until_ms <= now_ms && self.end_trial(serial)).then_some(until_ms)
+    }
+
     pub(super) fn count(&mut self, outcome: Outcome, failed: bool) -> Recorded {
         if outcome == Outcome::Ignored {
             return Recorded::Uncounted;

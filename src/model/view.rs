@@ -63,6 +63,8 @@ pub struct HeldView {
     pub hold: Hold,
     /// When it ends by itself.
     pub until_ms: Option<Ms>,
+    /// How long until then.
+    pub left_ms: Option<u64>,
     /// Who set it.
     pub by: String,
     /// Why, in their words.
@@ -102,7 +104,7 @@ impl Breaker {
             tally: self.window.tally(now.at_ms),
             consecutive_failures: self.consecutive_failures,
             round,
-            held: self.held_view(),
+            held: self.held_view(now),
             totals: self.totals,
             would_trip: match state {
                 State::Held(Hold::MetricsOnly) => self.rule_that_trips(policy, now),
@@ -125,11 +127,12 @@ impl Breaker {
         }
     }
 
-    fn held_view(&self) -> Option<HeldView> {
+    fn held_view(&self, now: Now) -> Option<HeldView> {
         match &self.phase {
             Phase::Held(held) => Some(HeldView {
                 hold: held.hold,
                 until_ms: held.until_ms,
+                left_ms: held.until_ms.map(|at_ms| at_ms.saturating_sub(now.at_ms)),
                 by: held.by.clone(),
                 comment: held.comment.clone(),
             }),

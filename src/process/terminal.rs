@@ -10,11 +10,16 @@
 //!   too (the script its ^C, `less` its keys), so the child's group gets the
 //!   foreground once it asks for it, which is when TTIN or TTOU stops it. Until
 //!   then cb passes on what is typed.
+//! - where TTIN is ignored, as interactive shells have it in `$(...)`, nothing
+//!   stops a child that reads in the background: it gets an error. So its group
+//!   has the foreground from the start.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::Pid;
+
+use super::signals;
 
 /// cb's controlling terminal.
 pub(super) struct Terminal {
@@ -34,7 +39,8 @@ impl Terminal {
     /// that is due.
     pub(super) fn lent_at_start(&self) -> Option<RawFd> {
         let alone = self.mine == rustix::process::getpid() && !writes_to_a_pipe();
-        (alone && self.is_mine()).then(|| self.tty.as_raw_fd())
+        let due = alone || signals::is_ignored(libc::SIGTTIN);
+        (due && self.is_mine()).then(|| self.tty.as_raw_fd())
     }
 
     /// Whether cb's group is in the foreground.
@@ -45,6 +51,11 @@ impl Terminal {
     /// Whether this group is in the foreground.
     pub(super) fn is_of(&self, group: Pid) -> bool {
         self.foreground() == Some(group)
+    }
+
+    /// Whether it was hung up: then it tells no group at all.
+    pub(super) fn is_gone(&self) -> bool {
+        self.foreground().is_none()
     }
 
     /// Puts this group in the foreground. TTOU must be blocked.

@@ -189,8 +189,8 @@ impl<'a> Watch<'a> {
 
     /// Two ways in which a person ends the child, but not through cb. What is
     /// typed while the child's group holds the terminal goes to that alone: a
-    /// child that ends by it, or with the shell's code for it, was meant. And
-    /// what is sent to cb and the child one after the other, as at a system's
+    /// child that ends by it, or with the shell's code for it, was meant; so is
+    /// one that had the terminal when that was hung up. And what is sent to cb and the child one after the other, as at a system's
     /// shutdown, may end the child before it was taken here.
     fn note_missed(&mut self, end: End) {
         let signal = match end {
@@ -199,7 +199,9 @@ impl<'a> Watch<'a> {
             End::NotFound | End::NotExecutable => return,
         };
         let holds_terminal = |own: &OwnGroup| {
-            own.terminal.as_ref().is_some_and(|terminal| terminal.is_of(self.child))
+            own.terminal.as_ref().is_some_and(|terminal| {
+                terminal.is_of(self.child) || (own.was_lent && terminal.is_gone())
+            })
         };
         let typed =
             TYPED_ENDS.contains(&signal) && self.own_group.as_ref().is_some_and(holds_terminal);

@@ -1,16 +1,14 @@
 //! A breaker in one line of words.
 
 use super::times::rough;
-use crate::model::text::printable;
+use crate::model::text::excerpt;
 use crate::model::{Hold, State, View};
 
-/// What the breaker does with calls, and until when; what people wrote is
-/// escaped for a terminal.
-pub fn of(view: &View) -> String {
-    printable(&words(view)).into_owned()
-}
+const WHO_CHARS_MAX: usize = 32;
+const COMMENT_CHARS_MAX: usize = 80;
 
-fn words(view: &View) -> String {
+/// What the breaker does with calls, and until when.
+pub fn of(view: &View) -> String {
     match view.state {
         State::Closed => "closed".to_owned(),
         State::Open => match view.retry_after_ms {
@@ -33,30 +31,43 @@ fn words(view: &View) -> String {
 
 fn half_open(view: &View) -> String {
     let round = &view.round;
-    let taken = match round.in_flight {
+    let counted = |count: u32, what: &str| match count {
         0 => String::new(),
-        1 => ", 1 trial under way".to_owned(),
-        count => format!(", {count} trials under way"),
+        1 => format!(", 1 trial {what}"),
+        _ => format!(", {count} trials {what}"),
     };
+    let succeeded = counted(round.successes, "succeeded");
+    let failed = counted(round.failures, "failed");
+    let taken = counted(round.in_flight, "under way");
     let free = match round.permitted {
         0 => ", none free",
         _ => "",
     };
-    format!("half-open{taken}{free}")
+    format!("half-open{succeeded}{failed}{taken}{free}")
 }
 
 /// Why the latest transition happened, in brackets.
 fn why(view: &View) -> String {
     match &view.last_transition {
         Some(last) if last.by.is_empty() => format!(" ({})", last.reason.words()),
-        Some(last) if last.comment.is_empty() => format!(" (by {})", last.by),
-        Some(last) => format!(" (by {}: {})", last.by, last.comment),
+        Some(last) => format!(" ({})", by(&last.by, &last.comment)),
         None => String::new(),
     }
 }
 
 fn held_by(view: &View) -> String {
     let Some(held) = &view.held else { return String::new() };
-    let comment = if held.comment.is_empty() { "" } else { ": " };
-    format!(" (by {}{comment}{})", held.by, held.comment)
+    let end =
+        held.left_ms.map_or_else(String::new, |left_ms| format!("; ends in {}", rough(left_ms)));
+    format!(" ({}{end})", by(&held.by, &held.comment))
+}
+
+/// Who did it and why, in one line that steers no terminal. What a person wrote
+/// can be long: a sentence shows its beginning, JSON all of it.
+pub(super) fn by(who: &str, comment: &str) -> String {
+    let who = excerpt(who, WHO_CHARS_MAX);
+    match comment {
+        "" => format!("by {who}"),
+        _ => format!("by {who}: {}", excerpt(comment, COMMENT_CHARS_MAX)),
+    }
 }

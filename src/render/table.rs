@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::Listed;
+use super::sentence::by;
 use super::times::rough;
 use crate::model::policy::WindowSize;
-use crate::model::text::printable;
 use crate::model::{Hold, State, View};
 
 const HEAD: [&str; 8] = ["NAME", "STATE", "SINCE", "CALLS", "FAILED", "SLOW", "NEXT TRIAL", "WHY"];
@@ -50,14 +50,20 @@ fn row(listed: &Listed) -> [String; 8] {
         share(tally.failures, tally.calls),
         share(tally.slow, tally.calls),
         next_trial(view),
-        printable(&why(listed)).into_owned(),
+        why(listed),
     ]
 }
 
+/// A share to a tenth of a percent, rounded down: what a rule has not reached
+/// does not look as if it had.
 fn share(part: u32, whole: u32) -> String {
-    match whole {
-        0 => "-".to_owned(),
-        _ => format!("{:.0}%", f64::from(part) * 100.0 / f64::from(whole)),
+    let permille = match whole {
+        0 => return "-".to_owned(),
+        _ => u64::from(part) * 1000 / u64::from(whole),
+    };
+    match permille % 10 {
+        0 => format!("{}%", permille / 10),
+        tenth => format!("{}.{tenth}%", permille / 10),
     }
 }
 
@@ -84,8 +90,8 @@ fn why(listed: &Listed) -> String {
         (None, Some(last)) => last.reason.words().to_owned(),
         (None, None) => String::new(),
     };
-    if let Some(until_ms) = view.held.as_ref().and_then(|held| held.until_ms) {
-        why.push_str(&format!("; ends in {}", rough(until_ms.saturating_sub(listed.now_ms))));
+    if let Some(left_ms) = view.held.as_ref().and_then(|held| held.left_ms) {
+        why.push_str(&format!("; ends in {}", rough(left_ms)));
     }
     if let Some(rule) = view.would_trip {
         why.push_str(&format!("; would trip: {}", rule.words()));
@@ -95,13 +101,6 @@ fn why(listed: &Listed) -> String {
         why = format!("{run} failure{} in a row", if run == 1 { "" } else { "s" });
     }
     why
-}
-
-fn by(who: &str, comment: &str) -> String {
-    match comment {
-        "" => format!("by {who}"),
-        _ => format!("by {who}: {comment}"),
-    }
 }
 
 /// The SGR code of a state: what is well is green, what is not red.

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::model::text::duration;
-use crate::model::{Ms, State, Transition};
-use crate::simulate::{Outcomes, Summary};
+use crate::model::{Ms, Reason, State, Transition, View};
+use crate::simulate::{Op, Outcomes, Summary};
 
 /// What was written so far.
 #[derive(Debug, Default)]
@@ -21,19 +21,16 @@ impl Timeline {
     /// # Errors
     ///
     /// What cannot be written.
-    pub fn line(&mut self, outcomes: &Outcomes, out: &mut dyn Write) -> io::Result<()> {
-        if !self.begun {
-            self.begun = true;
-            let first = outcomes.transitions.first();
-            let state = first.map_or(outcomes.view.state, |first| first.from);
-            writeln!(out, "{:>12}  {}", clock(0), state.name())?;
+    pub fn line(&mut self, op: &Op, outcomes: &Outcomes, out: &mut dyn Write) -> io::Result<()> {
+        self.begin(out)?;
+        for (index, transition) in outcomes.transitions.iter().enumerate() {
+            // The view tells of the state after the last of them.
+            let is_last = index + 1 == outcomes.transitions.len();
+            self.transition(transition, is_last.then_some(&outcomes.view), out)?;
         }
-        let is_call = outcomes.recorded.is_some() || outcomes.admitted.is_some();
-        if is_call && outcomes.admitted == Some(false) {
+        // A check asks and makes no call.
+        if *op != Op::Check && outcomes.admitted == Some(false) {
             self.rejected += 1;
-        }
-        for transition in &outcomes.transitions {
-            self.transition(transition, outcomes, out)?;
         }
         Ok(())
     }
@@ -44,46 +41,111 @@ impl Timeline {
     ///
     /// What cannot be written.
     pub fn end(&mut self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+        self.begin(out)?;
+        let after = self.after_rejected();
+        event(out, summary.ended_ms, summary.state, &format!("end of the trace{after}"))?;
         writeln!(out)?;
-        writeln!(out, "calls made         {}", summary.admitted)?;
-        writeln!(out, "calls rejected     {}", summary.rejected)?;
-        writeln!(out, "failures avoided   {}", summary.failures_avoided)?;
-        writeln!(out, "successes missed   {}", summary.successes_missed)?;
-        writeln!(out, "times opened       {}", summary.opened)?;
-        let whole: Duration = summary.time_in_state.iter().map(|(_, time)| *time).sum();
-        for (state, time) in &summary.time_in_state {
-            let share = match whole.as_secs_f64() {
-                0.0 => String::new(),
-                whole => format!("  ({:.0}%)", time.as_secs_f64() * 100.0 / whole),
-            };
-            writeln!(out, "time {state:<13} {}{share}", duration(*time))?;
+        let counts = [
+            ("calls made", summary.admitted, ""),
+            ("calls rejected", summary.rejected, ""),
+            ("failures avoided", summary.failures_avoided, "rejected calls that would have failed"),
+            (
+                "successes missed",
+                summary.successes_missed,
+                "rejected calls that would have succeeded",
+            ),
+            ("times opened", summary.opened, ""),
+        ];
+        let width = counts.iter().map(|(_, count, _)| count.to_string().len()).max().unwrap_or(0);
+        for (what, count, meaning) in counts {
+            let line = format!("{what:<18}{count:>width$}   {meaning}");
+            writeln!(out, "{}", line.trim_end())?;
         }
-        Ok(())
+        times(&summary.time_in_state, out)
+    }
+
+    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if self.begun {
+            return Ok(());
+        }
+        self.begun = true;
+        event(out, 0, State::Closed.name(), "start of the trace")
     }
 
     fn transition(
         &mut self,
         transition: &Transition,
-        outcomes: &Outcomes,
+        view: Option<&View>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let (at, to) = (clock(transition.at_ms), transition.to.name());
-        let mut line = format!("{at:>12}  {to:<13}{}", transition.reason.words());
-        let tally = outcomes.view.tally;
-        if transition.to == State::Open && transition.from == State::Closed {
-            let (failures, calls) = (tally.failures, tally.calls);
-            line.push_str(&format!(" ({failures} of {calls} calls failed, {} slow)", tally.slow));
-        }
-        if self.rejected > 0 {
-            let plural = if self.rejected == 1 { "" } else { "s" };
-            line.push_str(&format!("; {} call{plural} rejected before", self.rejected));
-        }
+        let mut what = transition.reason.words().to_owned();
+        what.push_str(&self.after_rejected());
         self.rejected = 0;
-        writeln!(out, "{line}")
+        if let Some(view) = view {
+            what.push_str(&tallied(transition, view));
+            what.push_str(&until(view));
+        }
+        event(out, transition.at_ms, transition.to.name(), &what)
+    }
+
+    fn after_rejected(&self) -> String {
+        match self.rejected {
+            0 => String::new(),
+            1 => ", after 1 rejected call".to_owned(),
+            count => format!(", after {count} rejected calls"),
+        }
     }
 }
 
-/// A virtual time, to the millisecond.
+/// The calls on which a rule opened a closed breaker.
+fn tallied(transition: &Transition, view: &View) -> String {
+    let by_rule = transition.reason != Reason::Manual;
+    if (transition.from, transition.to, by_rule) != (State::Closed, State::Open, true) {
+        return String::new();
+    }
+    let tally = view.tally;
+    let slow = match tally.slow {
+        0 => String::new(),
+        slow => format!(", {slow} slow"),
+    };
+    format!(" ({} of {} calls failed{slow})", tally.failures, tally.calls)
+}
+
+/// When the state ends by itself, if it does.
+fn until(view: &View) -> String {
+    let held_until_ms = view.held.as_ref().and_then(|held| held.until_ms);
+    match (view.retry_at_ms, held_until_ms) {
+        (Some(_), _) if view.trial_due => String::new(),
+        (Some(at_ms), _) => format!("; next trial at {}", clock(at_ms)),
+        (None, Some(at_ms)) => format!("; until {}", clock(at_ms)),
+        (None, None) => String::new(),
+    }
+}
+
+fn event(out: &mut dyn Write, at_ms: Ms, state: &str, what: &str) -> io::Result<()> {
+    let at = clock(at_ms);
+    writeln!(out, "{at:>13}  {state:<12}  {what}")
+}
+
+/// The time in each state, with its share of the whole.
+fn times(time_in_state: &[(&str, Duration)], out: &mut dyn Write) -> io::Result<()> {
+    let whole: Duration = time_in_state.iter().map(|(_, time)| *time).sum();
+    if whole.is_zero() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let texts: Vec<String> = time_in_state.iter().map(|(_, time)| duration(*time)).collect();
+    let width = texts.iter().map(String::len).max().unwrap_or(0);
+    for ((state, time), text) in time_in_state.iter().zip(&texts) {
+        let share = time.as_secs_f64() * 100.0 / whole.as_secs_f64();
+        writeln!(out, "time {state:<13}{text:>width$}  {share:>5.1}%")?;
+    }
+    Ok(())
+}
+
+/// A virtual time in hours, minutes and seconds, to the millisecond.
 fn clock(at_ms: Ms) -> String {
-    format!("{}.{:03}s", at_ms / 1000, at_ms % 1000)
+    let (secs, millis) = (at_ms / 1000, at_ms % 1000);
+    let (hours, minutes) = (secs / 3600, secs / 60 % 60);
+    format!("{hours}:{minutes:02}:{:02}.{millis:03}", secs % 60)
 }

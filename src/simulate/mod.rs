@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::model::backoff::mix;
 use crate::model::breaker::{Holder, Manual, Recorded};
 use crate::model::{Breaker, Finished, Ms, Now, Outcome, Permit, Policy};
-use crate::model::{Transition, Verdict, View};
+use crate::model::{Transition, Verdict, View, text};
 
 pub use trace::{Line, Op};
 
@@ -62,6 +62,10 @@ pub struct Summary {
     pub opened: u64,
     /// The time in each state, by name, in the order of first entry.
     pub time_in_state: Vec<(&'static str, Duration)>,
+    /// The time of the last line.
+    pub ended_ms: Ms,
+    /// The state then.
+    pub state: &'static str,
 }
 
 impl Simulation {
@@ -107,11 +111,17 @@ impl Simulation {
         Ok(out)
     }
 
-    /// What the lines so far came to.
+    /// What the lines so far came to. What has run out by the last of them, such
+    /// as a hold, has run out here too.
     pub fn summary(&self) -> Summary {
         let mut summary = self.summary.clone();
-        let state = self.breaker.state().name();
-        summary.spend(state, self.last_ms.saturating_sub(self.state_since_ms));
+        let mut breaker = self.breaker.clone();
+        let transitions = breaker.settle(&self.policy, Now::at(self.last_ms));
+        let since_ms = summary.pass(self.breaker.state().name(), self.state_since_ms, &transitions);
+        summary.state = breaker.state().name();
+        summary.spend(summary.state, self.last_ms.saturating_sub(since_ms));
+        summary.opened = breaker.view(&self.policy, Now::at(self.last_ms)).totals.opened;
+        summary.ended_ms = self.last_ms;
         summary
     }
 
@@ -128,7 +138,7 @@ impl Simulation {
             }
             Op::Start { id } => {
                 if self.calls.get(id).is_some_and(|call| !call.lost) {
-                    return Err(format!("call {id:?} has started already"));
+                    return Err(format!("{} has started already", call(id)));
                 }
                 let permit = self.admit(now, out);
                 let call = Call { permit, started_ms: now.at_ms, lost: false };
@@ -193,21 +203,31 @@ impl Simulation {
         }
     }
 
-    fn account(&mut self, mut state: &'static str, out: &Outcomes) {
+    fn account(&mut self, state: &'static str, out: &Outcomes) {
         let totals = out.view.totals;
         self.summary.admitted = totals.admitted;
         self.summary.rejected = totals.rejected;
-        self.summary.opened = totals.opened;
-        for transition in &out.transitions {
-            let spent_ms = transition.at_ms.saturating_sub(self.state_since_ms);
-            self.summary.spend(state, spent_ms);
-            self.state_since_ms = transition.at_ms;
-            state = transition.to.name();
-        }
+        self.state_since_ms = self.summary.pass(state, self.state_since_ms, &out.transitions);
     }
 }
 
 impl Summary {
+    /// Spends the time of the states that the transitions leave; when the last
+    /// state began.
+    fn pass(
+        &mut self,
+        mut state: &'static str,
+        mut since_ms: Ms,
+        transitions: &[Transition],
+    ) -> Ms {
+        for transition in transitions {
+            self.spend(state, transition.at_ms.saturating_sub(since_ms));
+            since_ms = transition.at_ms;
+            state = transition.to.name();
+        }
+        since_ms
+    }
+
     fn spend(&mut self, state: &'static str, millis: u64) {
         let spent = Duration::from_millis(millis);
         match self.time_in_state.iter_mut().find(|(name, _)| *name == state) {
@@ -218,5 +238,10 @@ impl Summary {
 }
 
 fn never_started(id: &str) -> String {
-    format!("call {id:?} has not started, or has finished already")
+    format!("{} has not started, or has finished already", call(id))
+}
+
+/// A call in a message, its id escaped and cut.
+fn call(id: &str) -> String {
+    format!("call \"{}\"", text::excerpt(id, 40))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::{Hold, Ms, Outcome};
+use crate::model::{Hold, Ms, Outcome, text};
 
 /// One line of a trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,11 +199,5 @@ fn shown(text: &str) -> String {
 
 /// A value as JSON, escaped and cut for a message.
 fn excerpt(value: &Value) -> String {
-    const CHARS_MAX: usize = 40;
-    let text: String = value.to_string().chars().flat_map(char::escape_debug).collect();
-    let text = text.replace("\\\"", "\"").replace("\\'", "'");
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
+    text::excerpt(&value.to_string(), 40)
 }

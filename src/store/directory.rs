@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -276,7 +277,11 @@ impl Identity {
 
 /// The user that asks, as the kernel sees it.
 pub fn user() -> User {
-    User { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+    static USER: OnceLock<User> = OnceLock::new();
+    *USER.get_or_init(|| User {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    })
 }
 
 fn ownership(stat: &Stat) -> Ownership {

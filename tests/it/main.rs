@@ -1,14 +1,28 @@
 //! The integration tests: the real binary, real children, a store for each test.
 
 #![expect(clippy::disallowed_methods, reason = "tests ask for the time themselves")]
-#![expect(dead_code, reason = "not every theme uses the whole harness")]
 
+mod live;
+mod pty;
 mod support;
 
 mod completions;
 mod config;
+mod docs;
+mod exec;
+mod exec_crowd;
+mod exec_inherited;
+mod exec_result;
+mod exec_signals;
+mod exec_terminal;
+mod exec_timeout;
 mod faults;
 mod man;
+mod manual;
+mod rooms;
+mod simulate;
 mod smoke;
+mod status;
 mod store;
 mod storm;
+mod vectors;

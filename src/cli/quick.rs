@@ -1,0 +1,191 @@
+//! The words of a plain `cb exec`, without clap.
+//!
+//! Building and dropping clap's tree is half of what cb itself computes for a
+//! call. This reads the words that need none of it, over the same table of
+//! flags, and leaves everything else (help, mistakes, rare forms) to clap. A
+//! test holds the two together.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use super::flags::POLICY_FLAGS;
+use super::{ExecWords, Places};
+
+/// What was read so far.
+struct Reader {
+    words: ExecWords,
+    /// The texts of the policy flags, in the order of their table.
+    flags: [Option<OsString>; POLICY_FLAGS.len()],
+}
+
+/// Where an option's value goes.
+enum Slot<'a> {
+    Value(&'a mut Option<OsString>),
+    Switch(&'a mut bool),
+}
+
+/// Reads the arguments of the process, its own name first; `None` where clap
+/// must look at them.
+pub fn exec(args: &[OsString]) -> Option<ExecWords> {
+    if args.get(1)? != "exec" {
+        return None;
+    }
+    let mut reader = Reader::new();
+    let mut named = false;
+    let mut at = 2;
+    loop {
+        let word = args.get(at)?.as_bytes();
+        match word {
+            b"--" if named => {
+                at += 1;
+                break;
+            }
+            b"-q" => reader.words.quiet = true,
+            [b'-', b'-', option @ ..] => at += reader.option(option, args.get(at + 1))?,
+            [b'-', ..] => return None,
+            _ if named => break,
+            _ => {
+                reader.words.name.clone_from(&args[at]);
+                named = true;
+            }
+        }
+        at += 1;
+    }
+    // A command that looks like "--" is one of the rare forms.
+    reader.finish(args.get(at..).filter(|command| !command.is_empty() && command[0] != "--")?)
+}
+
+impl Reader {
+    fn new() -> Self {
+        Reader {
+            words: ExecWords {
+                places: Places::default(),
+                name: OsString::new(),
+                command: Vec::new(),
+                flags: Vec::new(),
+                quiet: false,
+                result_file: None,
+                result_fd: None,
+                foreground: false,
+                die_with_parent: false,
+            },
+            flags: [const { None }; POLICY_FLAGS.len()],
+        }
+    }
+
+    /// Takes an option without its dashes; how many words after it it took.
+    fn option(&mut self, option: &[u8], next: Option<&OsString>) -> Option<usize> {
+        let equals = option.iter().position(|byte| *byte == b'=');
+        let (name, given) = match equals {
+            Some(at) => (&option[..at], Some(OsStr::from_bytes(&option[at + 1..]))),
+            None => (option, None),
+        };
+        match (self.slot(name)?, given) {
+            (Slot::Switch(switch), None) => {
+                *switch = true;
+                Some(0)
+            }
+            (Slot::Switch(_), Some(_)) => None,
+            (Slot::Value(value), Some(given)) => {
+                *value = Some(given.to_owned());
+                Some(0)
+            }
+            (Slot::Value(value), None) => {
+                *value = Some(next?.clone());
+                Some(1)
+            }
+        }
+    }
+
+    fn slot(&mut self, name: &[u8]) -> Option<Slot<'_>> {
+        let words = &mut self.words;
+        Some(match name {
+            b"store" => Slot::Value(&mut words.places.store),
+            b"config" => Slot::Value(&mut words.places.config),
+            b"result-file" => Slot::Value(&mut words.result_file),
+            b"result-fd" => Slot::Value(&mut words.result_fd),
+            b"quiet" => Slot::Switch(&mut words.quiet),
+            b"foreground" => Slot::Switch(&mut words.foreground),
+            b"die-with-parent" => Slot::Switch(&mut words.die_with_parent),
+            other => {
+                let at = POLICY_FLAGS.iter().position(|flag| flag.long.as_bytes() == other)?;
+                Slot::Value(&mut self.flags[at])
+            }
+        })
+    }
+
+    fn finish(mut self, command: &[OsString]) -> Option<ExecWords> {
+        self.words.command = command.to_vec();
+        let flags = POLICY_FLAGS.iter().zip(self.flags);
+        self.words.flags = flags.filter_map(|(flag, text)| Some((flag.key, text?))).collect();
+        Some(self.words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{self, Words};
+    use proptest::prelude::*;
+
+    const WORDS: [&str; 26] = [
+        "pay",
+        "curl",
+        "--",
+        "-",
+        "",
+        "-q",
+        "-qq",
+        "--quiet",
+        "--quiet=1",
+        "--timeout",
+        "--timeout=5",
+        "--timeout=",
+        "--window",
+        "10",
+        "-5",
+        "-k",
+        "--store",
+        "--store=/tmp/x",
+        "--config",
+        "--result-file",
+        "--foreground",
+        "--die-with-parent",
+        "--help",
+        "--nonsense",
+        "exec",
+        "--open-for=1=2",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn what_is_read_is_what_clap_reads(picks in prop::collection::vec(0..WORDS.len(), 0..8)) {
+            let picked = picks.into_iter().map(|pick| WORDS[pick]);
+            let args: Vec<OsString> =
+                ["cb", "exec"].into_iter().chain(picked).map(OsString::from).collect();
+            if let Some(quick) = exec(&args) {
+                match cli::by_clap(args) {
+                    Ok(Words::Exec(slow)) => prop_assert_eq!(quick, slow),
+                    other => prop_assert!(false, "{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plain_words_need_no_clap() {
+        let read = |words: &[&str]| {
+            let args: Vec<OsString> = words.iter().map(OsString::from).collect();
+            exec(&args).is_some()
+        };
+        assert!(read(&["cb", "exec", "pay", "--", "curl", "-f", "--", "x"]));
+        assert!(read(&["cb", "exec", "--timeout", "5", "pay", "-q", "curl", "--help"]));
+        assert!(!read(&["cb", "exec", "pay"]));
+        assert!(!read(&["cb", "exec", "--help", "pay", "x"]));
+        assert!(!read(&["cb", "status"]));
+        assert!(!read(&["cb"]));
+        assert!(!read(&[]));
+    }
+}
