@@ -4,14 +4,14 @@
 //! `CB_TEST_KILLS` says how many callers die (300).
 
 use std::fs::{self, File, OpenOptions};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 use crate::store::bounded;
@@ -239,7 +239,8 @@ fn the_permit_of_a_killed_trial_is_free_at_once() {
 
         // The command of the killed cb goes on; here it has done its part.
         let pid = fs::read_to_string(&pid_file).expect("a number");
-        assert!(Command::new("kill").arg(pid.trim()).status().expect("kill runs").success());
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(pid, Signal::TERM).expect("ours");
     }
     println!("the longest call after a kill took {longest:?}");
 }

@@ -176,6 +176,18 @@ fn a_store_that_cannot_be_reached() {
 }
 
 #[test]
+fn an_empty_store_is_a_wrong_word_and_no_broken_store() {
+    let says = "--store '': empty; allowed: a directory";
+    let cb = Cb::new();
+    bounded(cb.command(exec_words(&["--store", ""]))).code(125).stdout("").one_line(says);
+    bounded(cb.command(["status", "--store", ""])).code(125).stdout("").one_line(says);
+    // An empty variable is as good as none.
+    let cb = cb.env("CB_STORE", "").env("XDG_STATE_HOME", "");
+    bounded(cb.command(exec_words(&[]))).code(3).stdout("ran\n").stderr("");
+    assert!(cb.path("home/.local/state/cb/pay/state").is_file());
+}
+
+#[test]
 fn odd_paths_work_and_stay_on_one_line() {
     let long = "d".repeat(200);
     let mut deep = PathBuf::new();
