@@ -390,46 +390,6 @@ fn the_exit_statuses_are_those_of_the_code() {
 }
 
 #[test]
-fn rooms_use_what_the_architecture_lets_them() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let rows = Page::read("ARCHITECTURE.md").table("room");
-    let rooms: BTreeSet<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-    for row in &rows {
-        let mut files = vec![root.join("src").join(format!("{}.rs", row[0]))];
-        files.extend(sources(&root.join("src").join(&row[0])));
-        let text: String = files.iter().map(|file| without_tests(file)).collect();
-        assert!(!text.is_empty(), "there is no room {}", row[0]);
-        let used = |path: &str| text.contains(&format!("crate::{path}"));
-        let allowed: BTreeSet<&str> = row[2].split(", ").collect();
-        for other in rooms.iter().filter(|other| **other != row[0]) {
-            let allowed = allowed.contains(other) || row[2] == "all of them";
-            let uses = [format!("{other}::"), format!("{other};"), format!("{other} ")];
-            assert!(allowed || !uses.iter().any(|path| used(path)), "{} uses {other}", row[0]);
-        }
-    }
-    for entry in fs::read_dir(root.join("src")).expect("the sources") {
-        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-        let name = name.trim_end_matches(".rs");
-        assert!(name == "lib" || rooms.contains(name), "ARCHITECTURE.md does not know {name}");
-    }
-}
-
-/// A source without its tests; nothing where it is not there.
-fn without_tests(file: &Path) -> String {
-    let text = match file.ends_with("tests.rs") {
-        true => String::new(),
-        false => fs::read_to_string(file).unwrap_or_default(),
-    };
-    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
-}
-
-/// The sources of a room that has a folder.
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    entries.map(|entry| entry.expect("an entry").path()).collect()
-}
-
-#[test]
 fn every_command_is_named() {
     let readme = Page::read("README.md").text;
     for command in cli::command().get_subcommands() {
