@@ -77,6 +77,9 @@ fn wall_ms(time: SystemTime) -> i64 {
     }
 }
 
+/// A wall clock that is off by no more than this was not set, but slewed.
+const WALL_SLACK_MS: u64 = 1000;
+
 /// What a state keeps of the clocks when it is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -103,7 +106,17 @@ impl Stamp {
         } else {
             u64::try_from(machine.wall_ms.saturating_sub(self.machine.wall_ms)).unwrap_or(0)
         };
-        Stamp { clock_ms: self.clock_ms.saturating_add(passed_ms), machine }
+        // Two clocks cut to whole ms drift apart by one now and then. As long as
+        // the wall clock was not set, what it should say is taken for what it
+        // says: so a moment in the past keeps its wall time.
+        let passed = i64::try_from(passed_ms).unwrap_or(i64::MAX);
+        let expected_ms = self.machine.wall_ms.saturating_add(passed);
+        let was_set = machine.wall_ms.abs_diff(expected_ms) > WALL_SLACK_MS;
+        let wall_ms = if was_set { machine.wall_ms } else { expected_ms };
+        Stamp {
+            clock_ms: self.clock_ms.saturating_add(passed_ms),
+            machine: Reading { wall_ms, ..machine },
+        }
     }
 
     /// What to add to a time on the state's clock to get the wall time, in ms
@@ -181,6 +194,16 @@ mod tests {
         assert_eq!(stamp.moved_on(reading(i64::MAX, u64::MAX, 7)).clock_ms, u64::MAX);
         assert_eq!(stamp.wall_offset_ms(), i64::MIN);
         assert_eq!(Stamp::first(reading(-HOUR_MS, 5, 7)).clock_ms, 0);
+    }
+
+    #[test]
+    fn a_moment_keeps_its_wall_time_until_the_clock_is_set() {
+        let stamp = Stamp { clock_ms: 1000, machine: reading(HOUR_MS, 500, 7) };
+        let offset =
+            |wall_ms, boot_ms| stamp.moved_on(reading(wall_ms, boot_ms, 7)).wall_offset_ms();
+        assert_eq!(offset(HOUR_MS + 21, 520), HOUR_MS - 1000);
+        assert_eq!(offset(HOUR_MS - 900, 520), HOUR_MS - 1000);
+        assert_eq!(offset(2 * HOUR_MS, 520), 2 * HOUR_MS - 1020);
     }
 
     #[test]

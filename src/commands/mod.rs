@@ -67,5 +67,10 @@ fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error>
         Words::Completions(shell) => completions::run(&shell, out).map(|()| exit::OK),
         Words::Man(words) => man::run(&words, out).map(|()| exit::OK),
     };
-    status.and_then(|status| out.finish().map(|()| status)).or_else(output::forgive_gone_reader)
+    let status = status.and_then(|status| match out.finish() {
+        Ok(()) => Ok(status),
+        // An answer that nobody read is still the answer of the exit status.
+        Err(error) => output::forgive_gone_reader(error).map(|_| status),
+    });
+    status.or_else(output::forgive_gone_reader)
 }

@@ -2,7 +2,7 @@
 //! who may decide that, and nothing at its path can make cb hang.
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -23,13 +23,13 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
     let refuse = |line, message| Error::Config { path: path.to_owned(), line, message };
     // Without O_NONBLOCK, opening a FIFO would wait for someone who writes to it.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let fd = match rustix::fs::open(path, flags, Mode::empty()) {
+    let fd = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(errno) => return Err(refuse(0, format!("cannot open: {}", said(errno)))),
     };
-    let stat =
-        rustix::fs::fstat(&fd).map_err(|e| refuse(0, format!("cannot stat: {}", said(e))))?;
+    let stat = retry_on_intr(|| rustix::fs::fstat(&fd))
+        .map_err(|e| refuse(0, format!("cannot stat: {}", said(e))))?;
     if is_null_device(&stat) {
         return Ok(Some(String::new()));
     }

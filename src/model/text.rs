@@ -50,7 +50,9 @@ pub fn duration(duration: Duration) -> String {
     text
 }
 
-fn steers(c: char) -> bool {
+/// Whether a character could steer a terminal: a control character, or a mark
+/// that changes the direction of writing.
+pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

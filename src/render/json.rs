@@ -11,7 +11,7 @@ use crate::model::policy::WindowSize;
 use crate::model::totals::Totals;
 use crate::model::view::HeldView;
 use crate::model::window::Tally;
-use crate::model::{Ms, Reason, State, Transition, View};
+use crate::model::{Ms, Reason, State, Transition, View, text};
 use crate::simulate::Outcomes;
 
 /// `cb status --json`: the schema `cb.status/1`.
@@ -22,8 +22,7 @@ use crate::simulate::Outcomes;
 pub fn status(listed: &[Listed], out: &mut dyn Write) -> io::Result<()> {
     let breakers = listed.iter().map(BreakerBody::of).collect();
     let body = StatusBody { schema: "cb.status/1", breakers };
-    serde_json::to_writer_pretty(&mut *out, &body)?;
-    out.write_all(b"\n")
+    write_safe(&serde_json::to_string_pretty(&body)?, out)
 }
 
 /// `cb simulate --json`: one object for each line, named by its time, op and id.
@@ -57,7 +56,25 @@ pub fn simulated(
         would_trip: view.would_trip.map(Reason::name),
         transitions: outcomes.transitions.iter().map(TransitionBody::of).collect(),
     };
-    serde_json::to_writer(&mut *out, &body)?;
+    write_safe(&serde_json::to_string(&body)?, out)
+}
+
+/// Writes JSON so that it may also be read on a terminal. JSON itself escapes
+/// the ASCII control characters; what else could steer stands in strings only,
+/// and is escaped as those are.
+fn write_safe(json: &str, out: &mut dyn Write) -> io::Result<()> {
+    let mut rest = json;
+    while let Some(at) = rest.find(|c| c != '\n' && text::steers(c)) {
+        let (before, from) = rest.split_at(at);
+        out.write_all(before.as_bytes())?;
+        let mut chars = from.chars();
+        let mut units = [0; 2];
+        for unit in chars.next().unwrap_or_default().encode_utf16(&mut units) {
+            write!(out, "\\u{unit:04x}")?;
+        }
+        rest = chars.as_str();
+    }
+    out.write_all(rest.as_bytes())?;
     out.write_all(b"\n")
 }
 

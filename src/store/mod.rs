@@ -8,6 +8,8 @@ mod lock;
 pub mod memory;
 mod permit;
 pub mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
