@@ -192,7 +192,10 @@ fn a_rejected_call_is_75_or_the_code_that_was_asked_for() {
     cb.exec_with(code, "x", run).code(3).stdout("").one_line("cb: x: not run: open (");
     cb.exec_with(["--open-exit-code", "0"], "x", run).code(0).one_line("cb: x: not run: open (");
     cb.run(["hold", "-q", "x", "forced-open"]).code(0);
-    cb.exec("x", run).code(75).stdout("").one_line("cb: x: not run: forced-open");
+    cb.exec("x", run)
+        .code(75)
+        .stdout("")
+        .one_line("cb: x: not run: forced-open: every call is rejected (by ");
     cb.run(["release", "-q", "x"]).code(0);
     assert!(!cb.path("ran").exists());
     assert_eq!(cb.total("x", "rejected"), 4);
