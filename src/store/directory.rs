@@ -176,14 +176,15 @@ impl Directory {
         }
     }
 
-    /// Removes an empty directory below this one.
+    /// Removes a directory below this one, if nothing is in it: somebody may
+    /// have begun to use it anew.
     ///
     /// # Errors
     ///
     /// What the system refuses.
     pub fn remove_below(&self, name: &str) -> Result<(), Error> {
         match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
             Err(errno) => Err(Error::io("remove", self.path.join(name))(errno.into())),
         }
     }
