@@ -16,7 +16,8 @@ use crate::support::{Cb, Ran, binary, eventually};
 
 /// Every call that touches files, whether cb makes it today or not: one that it
 /// never makes costs one run.
-const CALLS: [&str; 26] = [
+const CALLS: [&str; 27] = [
+    "close",
     "open",
     "openat",
     "openat2",
@@ -204,17 +205,23 @@ fn any_call_that_fails_leaves_the_command_and_the_state_alone() {
     }
     let (jobs, runs) = (Mutex::new(jobs), AtomicUsize::new(0));
     let sweep = |scene: &Scene, call: &str| {
+        let mut count = TIMES_MAX;
         for error in &errors {
-            for nth in 1..TIMES_MAX {
+            // Interruptions are answered the same way everywhere.
+            if *error == "EINTR" && !full() && !scene.name.starts_with("trial that f") {
+                continue;
+            }
+            for nth in 1..=count {
+                assert!(nth < TIMES_MAX, "{call} does not end");
                 runs.fetch_add(1, Ordering::Relaxed);
                 if fault(scene, call, error, &nth.to_string()).is_none() {
+                    count = nth - 1;
                     break;
                 }
                 if full() && *error != "EINTR" {
                     runs.fetch_add(1, Ordering::Relaxed);
                     fault(scene, call, error, &format!("{nth}+"));
                 }
-                assert!(nth + 1 < TIMES_MAX, "{call} does not end");
             }
         }
     };
