@@ -122,7 +122,12 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::Corrupt { path } => {
-                write!(f, "{} is corrupt: neither copy of the state can be read", path.display())
+                write!(
+                    f,
+                    "{} is corrupt: neither copy of the state can be read; the next 'cb exec' puts \
+                     it aside and begins anew",
+                    path.display()
+                )
             }
             Error::Refused { name, why } => {
                 write!(f, "{name}: not run: {why} (on_store_error is \"refuse\")")

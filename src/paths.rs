@@ -6,7 +6,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -117,19 +117,10 @@ fn entry_in(passwd: &[u8], uid: u32) -> Option<Entry> {
     })
 }
 
-/// A path as a word that a shell reads back, for messages with a command to run.
-pub fn shell_word(path: &Path) -> String {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+@%:,=".contains(b);
-    if path.as_os_str().as_bytes().iter().all(plain) {
-        path.display().to_string()
-    } else {
-        format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
 
     const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nbroken\nb:x:x:1::/b:\n\
         ann:x:1000:1001:Ann:/home/ann:/bin/sh\n\xff:x:7:8::/h\xff:\nrel:x:9:9::tmp:/bin/sh\n\
@@ -158,11 +149,5 @@ mod tests {
     fn a_flag_beats_all_and_is_never_empty() {
         assert_eq!(store_dir(Some(OsStr::new("d"))).ok(), Some(PathBuf::from("d")));
         assert!(matches!(store_dir(Some(OsStr::new(""))), Err(Error::Usage(_))));
-    }
-
-    #[test]
-    fn paths_are_quoted_where_a_shell_needs_it() {
-        assert_eq!(shell_word(Path::new("/a/b.toml")), "/a/b.toml");
-        assert_eq!(shell_word(Path::new("/a b/c'd")), "'/a b/c'\\''d'");
     }
 }

@@ -41,10 +41,10 @@ pub fn run(words: &AskWords, out: &mut Output) -> Result<i32, Error> {
     match done.value {
         (Verdict::Admit(permit), _) => {
             let token = token::print(&target.name, permit);
-            let printed = writeln!(out, "{token}").map_err(Error::Stdout);
-            if let Err(error) = printed.and_then(|()| out.finish()) {
+            if let Err(error) = writeln!(out, "{token}").and_then(|()| out.flush()) {
                 give_back(&target, permit)?;
-                return Err(error);
+                // Here a reader that goes away is an error: nobody has the token.
+                return Err(Error::io("write to", "stdout")(error));
             }
             Ok(exit::OK)
         }

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, plain};
-use crate::paths::{primary_group, shell_word};
+use crate::model::text::shell_word;
+use crate::paths::primary_group;
 
 /// The largest config file, in bytes.
 const BYTES_MAX: u64 = 1 << 20;

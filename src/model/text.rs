@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// The same text with everything escaped that could steer a terminal: control
@@ -57,9 +59,25 @@ pub fn steers(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A path as a word that a shell reads back, for messages with a command to run.
+pub fn shell_word(path: &Path) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+@%:,=".contains(b);
+    if path.as_os_str().as_bytes().iter().all(plain) {
+        path.display().to_string()
+    } else {
+        format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(shell_word(Path::new("/a/b.toml")), "/a/b.toml");
+        assert_eq!(shell_word(Path::new("/a b/c'd")), "'/a b/c'\\''d'");
+    }
 
     #[track_caller]
     fn check_printable(text: &str, expected: &str) {

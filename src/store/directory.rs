@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::Error;
+use crate::model::text::shell_word;
 use crate::model::trust::{Ownership, User};
 
 /// More parents than this are not walked.
@@ -297,7 +298,7 @@ fn check_directory(stat: &Stat, path: impl Fn() -> PathBuf) -> Result<(), Error>
     }
     if owned.is_writable_by_others(user) && !owned.is_sticky() {
         let path = path();
-        let why = format!("is writable by others: run 'chmod go-w {}'", path.display());
+        let why = format!("is writable by others: run: chmod go-w {}", shell_word(&path));
         return Err(Error::Unsafe { path, why });
     }
     Ok(())

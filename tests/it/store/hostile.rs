@@ -126,8 +126,8 @@ fn a_breaker_that_is_no_directory_of_ours_is_not_used() {
         check(trick, "pay", " is not a directory: move it away", false);
     }
     check(Trick::OtherOwner, "pay", " belongs to uid 12345, neither to you nor to root", false);
-    check(Trick::Mode(0o770), "pay", " is writable by others: run 'chmod go-w ", false);
-    check(Trick::Mode(0o707), "pay", " is writable by others: run 'chmod go-w ", false);
+    check(Trick::Mode(0o770), "pay", " is writable by others: run: chmod go-w ", false);
+    check(Trick::Mode(0o707), "pay", " is writable by others: run: chmod go-w ", false);
 }
 
 #[test]
@@ -136,8 +136,8 @@ fn a_store_that_is_no_directory_of_ours_is_not_used() {
         check(trick, "", ": Not a directory", false);
     }
     check(Trick::OtherOwner, "", " belongs to uid 12345, neither to you nor to root", false);
-    check(Trick::Mode(0o770), "", " is writable by others: run 'chmod go-w ", false);
-    check(Trick::Mode(0o707), "", " is writable by others: run 'chmod go-w ", false);
+    check(Trick::Mode(0o770), "", " is writable by others: run: chmod go-w ", false);
+    check(Trick::Mode(0o707), "", " is writable by others: run: chmod go-w ", false);
 }
 
 #[test]
