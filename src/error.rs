@@ -61,6 +61,14 @@ pub enum Error {
         /// Why it cannot be used.
         why: Box<Error>,
     },
+    /// Something that failed after something else was done that the caller has
+    /// to know of.
+    Following {
+        /// What was done.
+        done: String,
+        /// What failed.
+        why: Box<Error>,
+    },
     /// No place for the store can be told from the environment.
     NoStore,
     /// A breaker that must exist does not.
@@ -80,6 +88,15 @@ impl Error {
         move |source| Error::Io { action, path: path.as_ref().to_owned(), source }
     }
 
+    /// An error that came after something that has to be told as well.
+    pub fn following<T: fmt::Display>(done: &[T], why: Error) -> Error {
+        if done.is_empty() {
+            return why;
+        }
+        let done = done.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Error::Following { done, why: Box::new(why) }
+    }
+
     /// Whether the store, and not the caller, is at fault: `on_store_error`
     /// then decides whether a command still runs.
     pub fn is_of_store(&self) -> bool {
@@ -89,6 +106,7 @@ impl Error {
             | Error::Locked { .. }
             | Error::Newer { .. }
             | Error::Corrupt { .. }
+            | Error::Following { .. }
             | Error::NoStore => true,
             Error::Usage(_)
             | Error::Config { .. }
@@ -129,6 +147,7 @@ impl fmt::Display for Error {
                     path.display()
                 )
             }
+            Error::Following { done, why } => write!(f, "{done}; then: {why}"),
             Error::Refused { name, why } => {
                 write!(f, "{name}: not run: {why} (on_store_error is \"refuse\")")
             }

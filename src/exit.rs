@@ -34,6 +34,7 @@ pub fn status_of(error: &Error) -> i32 {
         | Error::Newer { .. }
         | Error::Corrupt { .. }
         | Error::Refused { .. }
+        | Error::Following { .. }
         | Error::NoStore
         | Error::Unknown { .. }
         | Error::Stdout(_)

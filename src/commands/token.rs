@@ -1,6 +1,6 @@
 //! The token of a two-step permit: what `cb allow` prints and `cb report` takes.
 //!
-//! `cb1-GENERATION-TRIAL-STARTED-CHECK`, where TRIAL is `x` for a call that is
+//! `cb1-BORN-GENERATION-TRIAL-STARTED-CHECK`, where TRIAL is `x` for a call that is
 //! none, and CHECK ties the token to its breaker, so that one breaker's token is
 //! not taken for another's by mistake. It is no secret.
 
@@ -13,7 +13,8 @@ const VERSION: &str = "cb1";
 /// The token of a permit.
 pub fn print(name: &BreakerName, permit: Permit) -> String {
     let trial = permit.trial.map_or_else(|| "x".to_owned(), |serial| serial.to_string());
-    let body = format!("{VERSION}-{}-{trial}-{}", permit.generation, permit.started_ms);
+    let body =
+        format!("{VERSION}-{}-{}-{trial}-{}", permit.born_ms, permit.generation, permit.started_ms);
     format!("{body}-{:08x}", check(name, &body))
 }
 
@@ -27,13 +28,14 @@ pub fn parse(name: &BreakerName, token: &OsStr) -> Option<Permit> {
     if parts.next()? != VERSION {
         return None;
     }
+    let born_ms = parts.next()?.parse().ok()?;
     let generation = parts.next()?.parse().ok()?;
     let trial = match parts.next()? {
         "x" => None,
         serial => Some(serial.parse().ok()?),
     };
     let started_ms = parts.next()?.parse().ok()?;
-    Some(Permit { generation, trial, started_ms })
+    Some(Permit { born_ms, generation, trial, started_ms })
 }
 
 fn check(name: &BreakerName, body: &str) -> u32 {
@@ -48,7 +50,7 @@ mod tests {
     fn a_token_is_read_back_for_its_own_breaker_only() {
         let name = |name: &str| BreakerName::parse(name).unwrap();
         for trial in [None, Some(0), Some(u64::MAX)] {
-            let permit = Permit { generation: 7, trial, started_ms: 1234 };
+            let permit = Permit { born_ms: 1000, generation: 7, trial, started_ms: 1234 };
             let token = print(&name("pay"), permit);
             assert_eq!(parse(&name("pay"), OsStr::new(&token)), Some(permit));
             assert_eq!(parse(&name("paying"), OsStr::new(&token)), None);

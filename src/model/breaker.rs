@@ -21,6 +21,9 @@ pub use super::totals::{LastFailure, LastTransition, Totals};
 /// A breaker's whole state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaker {
+    /// When it was made. One that was removed and made again under its name is
+    /// another breaker, and takes no result of the former's calls.
+    pub(crate) born_ms: Ms,
     pub(crate) generation: u64,
     pub(crate) phase: Phase,
     pub(crate) since_ms: Ms,
@@ -57,6 +60,8 @@ pub(crate) struct Held {
 /// The right to make one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit {
+    /// When the breaker that gave it was made.
+    pub born_ms: Ms,
     /// The generation it was given in.
     pub generation: u64,
     /// The number of the trial, where the call is one.
@@ -115,6 +120,7 @@ impl Breaker {
     /// first policy it meets.
     pub fn new(now: Now) -> Self {
         Breaker {
+            born_ms: now.at_ms,
             generation: 0,
             phase: Phase::Closed,
             since_ms: now.at_ms,
@@ -137,8 +143,8 @@ impl Breaker {
             self.go(Phase::HalfOpen(Round::default()), Reason::TrialDue, now.at_ms)
                 .onto(&mut transitions);
         }
-        let generation = self.generation;
-        let permit = |trial| Verdict::Admit(Permit { generation, trial, started_ms: now.at_ms });
+        let (born_ms, generation, started_ms) = (self.born_ms, self.generation, now.at_ms);
+        let permit = |trial| Verdict::Admit(Permit { born_ms, generation, trial, started_ms });
         let value = match &mut self.phase {
             Phase::Closed => permit(None),
             Phase::Open { retry_at_ms } => {
@@ -188,7 +194,7 @@ impl Breaker {
     /// Gives up a trial whose holder is gone: its permit is free again.
     pub fn lose(&mut self, policy: &Policy, now: Now, permit: Permit) -> Step<()> {
         let mut transitions = self.settle(policy, now);
-        if permit.generation == self.generation
+        if self.gave(permit)
             && let Phase::HalfOpen(round) = &mut self.phase
             && permit.trial.is_some_and(|serial| round.end_trial(serial))
         {
@@ -282,6 +288,7 @@ impl Breaker {
             _ => &[],
         };
         trials.iter().filter(|trial| trial.holder == Holder::Process).map(|trial| Permit {
+            born_ms: self.born_ms,
             generation: self.generation,
             trial: Some(trial.serial),
             started_ms: 0,
@@ -351,7 +358,7 @@ impl Breaker {
         permit: Permit,
         call: &Finished,
     ) -> Recorded {
-        if permit.generation != self.generation {
+        if !self.gave(permit) {
             return Recorded::Stale;
         }
         let slow = policy.is_slow(call.duration);
@@ -370,6 +377,11 @@ impl Breaker {
             (Phase::Held(Held { hold: Hold::Disabled, .. }), None) => Recorded::Uncounted,
             _ => Recorded::Stale,
         }
+    }
+
+    /// Whether this is a permit of this breaker, and of this generation.
+    fn gave(&self, permit: Permit) -> bool {
+        permit.born_ms == self.born_ms && permit.generation == self.generation
     }
 
     fn count(&mut self, now: Now, outcome: Outcome, slow: bool) -> Recorded {

@@ -208,8 +208,10 @@ impl Ring {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buckets {
     window_ms: u64,
-    /// Bucket numbers and what they count, oldest first, each number once.
-    counts: VecDeque<(u64, Tally)>,
+    /// When the first outcome of each bucket finished, and what the bucket
+    /// counts; oldest first. The bucket's number follows from that moment, so a
+    /// window that takes another length and back is what it was.
+    counts: VecDeque<(Ms, Tally)>,
 }
 
 impl Buckets {
@@ -219,11 +221,15 @@ impl Buckets {
 
     /// Rebuilds the buckets from what a store kept; `None` where they are not
     /// in order or do not add up.
-    pub fn from_parts(window_ms: u64, counts: Vec<(u64, Tally)>) -> Option<Self> {
-        let ordered = counts.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    pub fn from_parts(window_ms: u64, counts: Vec<(Ms, Tally)>) -> Option<Self> {
         let sound = counts.iter().all(|(_, tally)| tally.is_sound());
-        let fits = window_ms > 0 && counts.len() as u64 <= BUCKETS;
-        (ordered && sound && fits).then(|| Buckets { window_ms, counts: counts.into() })
+        if window_ms == 0 || counts.len() as u64 > BUCKETS {
+            return None;
+        }
+        let buckets = Buckets { window_ms, counts: counts.into() };
+        let numbers: Vec<u64> = buckets.counts().map(|(at_ms, _)| buckets.bucket(at_ms)).collect();
+        let ordered = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+        (ordered && sound).then_some(buckets)
     }
 
     /// The length of the window.
@@ -231,8 +237,8 @@ impl Buckets {
         self.window_ms
     }
 
-    /// The buckets, oldest first.
-    pub fn counts(&self) -> impl ExactSizeIterator<Item = (u64, Tally)> + '_ {
+    /// When the first outcome of each bucket finished, and what it counts.
+    pub fn counts(&self) -> impl ExactSizeIterator<Item = (Ms, Tally)> + '_ {
         self.counts.iter().copied()
     }
 
@@ -241,63 +247,57 @@ impl Buckets {
         u64::try_from(bucket).unwrap_or(u64::MAX)
     }
 
-    /// The first millisecond that falls into a bucket.
-    fn start_ms(&self, bucket: u64) -> Ms {
-        let start = (u128::from(bucket) * u128::from(self.window_ms)).div_ceil(u128::from(BUCKETS));
-        Ms::try_from(start).unwrap_or(Ms::MAX)
-    }
-
     fn expire(&mut self, at_ms: Ms) {
-        let current = self.bucket(at_ms);
-        while self.counts.front().is_some_and(|(bucket, _)| !counts_at(*bucket, current)) {
-            self.counts.pop_front();
-        }
+        let live = self.counts.iter().position(|(first_ms, _)| self.counts_at(*first_ms, at_ms));
+        self.counts.drain(..live.unwrap_or(self.counts.len()));
     }
 
     fn record(&mut self, at_ms: Ms, failed: bool, slow: bool) {
         self.expire(at_ms);
         let mut tally = Tally::default();
         tally.add(failed, slow);
-        self.add(self.bucket(at_ms), tally);
+        self.add(at_ms, tally);
     }
 
-    /// Adds to a bucket that is not older than the latest one.
-    fn add(&mut self, bucket: u64, tally: Tally) {
-        match self.counts.back_mut() {
-            Some((latest, counts)) if *latest >= bucket => counts.merge(tally),
-            _ => self.counts.push_back((bucket, tally)),
+    /// Adds to the bucket of this moment, which is not before the latest one.
+    fn add(&mut self, at_ms: Ms, tally: Tally) {
+        let bucket = self.bucket(at_ms);
+        match self.counts.back().map(|(latest_ms, _)| self.bucket(*latest_ms)) {
+            Some(latest) if latest >= bucket => {
+                let (_, counts) = self.counts.back_mut().expect("there is a latest one");
+                counts.merge(tally);
+            }
+            _ => self.counts.push_back((at_ms, tally)),
         }
     }
 
     fn tally(&self, at_ms: Ms) -> Tally {
-        let current = self.bucket(at_ms);
         let mut sum = Tally::default();
-        for (bucket, tally) in &self.counts {
-            if counts_at(*bucket, current) {
+        for (first_ms, tally) in &self.counts {
+            if self.counts_at(*first_ms, at_ms) {
                 sum.merge(*tally);
             }
         }
         sum
     }
 
-    /// Each bucket moves whole to where its first millisecond falls, so that no
-    /// outcome counts for longer than the new window allows.
+    /// Each bucket moves whole to where its first outcome falls, so that none
+    /// counts for longer than the new window allows.
     fn resized(&self, window_ms: u64, at_ms: Ms) -> Self {
-        let current = self.bucket(at_ms);
         let mut resized = Buckets::new(window_ms);
-        for (bucket, tally) in &self.counts {
-            if counts_at(*bucket, current) {
-                resized.add(resized.bucket(self.start_ms(*bucket)), *tally);
+        for (first_ms, tally) in &self.counts {
+            if self.counts_at(*first_ms, at_ms) {
+                resized.add(*first_ms, *tally);
             }
         }
         resized.expire(at_ms);
         resized
     }
-}
 
-/// Whether a bucket still counts while `current` is the bucket of now.
-const fn counts_at(bucket: u64, current: u64) -> bool {
-    current.saturating_sub(bucket) < BUCKETS
+    /// Whether the bucket of a moment still counts at another.
+    fn counts_at(&self, first_ms: Ms, at_ms: Ms) -> bool {
+        self.bucket(at_ms).saturating_sub(self.bucket(first_ms)) < BUCKETS
+    }
 }
 
 #[cfg(test)]
@@ -387,6 +387,17 @@ mod tests {
         assert_eq!(window.tally(59_000), tally(2, 1, 1));
         window.resize(WindowSize::Calls(10), 59_000);
         assert_eq!(window.tally(59_000), tally(0, 0, 0));
+    }
+
+    #[test]
+    fn a_time_window_that_changes_to_and_fro_ages_nothing() {
+        let mut window = Window::new(WindowSize::Millis(60_000));
+        window.record(59_999, true, false);
+        for _ in 0..40 {
+            window.resize(WindowSize::Millis(61_000), 60_000);
+            window.resize(WindowSize::Millis(60_000), 60_000);
+        }
+        assert_eq!(window.tally(118_999), tally(1, 1, 0));
     }
 
     #[test]

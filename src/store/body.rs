@@ -34,6 +34,7 @@ pub fn decode(bytes: &[u8]) -> Option<(Breaker, Stamp)> {
 #[derive(Serialize, Deserialize)]
 struct Body<'a> {
     clock: ClockBody,
+    born: u64,
     generation: u64,
     since: u64,
     #[serde(borrow)]
@@ -105,7 +106,7 @@ enum WindowBody<'a> {
     },
     Time {
         window_ms: u64,
-        /// Bucket, calls, failures, slow.
+        /// When the first outcome of the bucket finished, calls, failures, slow.
         buckets: Vec<(u64, u32, u32, u32)>,
     },
 }
@@ -135,6 +136,7 @@ impl<'a> Body<'a> {
     fn of(breaker: &'a Breaker, stamp: &Stamp) -> Self {
         Body {
             clock: ClockBody::of(stamp),
+            born: breaker.born_ms,
             generation: breaker.generation,
             since: breaker.since_ms,
             phase: PhaseBody::of(&breaker.phase),
@@ -150,6 +152,7 @@ impl<'a> Body<'a> {
 
     fn into_parts(self) -> Option<(Breaker, Stamp)> {
         let breaker = Breaker {
+            born_ms: self.born,
             generation: self.generation,
             phase: self.phase.into_phase()?,
             since_ms: self.since,

@@ -31,8 +31,6 @@ const STATE_NEW: &str = "state.new";
 const CORRUPT_PREFIX: &str = "state.corrupt-";
 /// So many states that could not be read are kept.
 const CORRUPT_KEPT_MAX: usize = 4;
-/// A lock file that is replaced under our hands this often is a fault.
-const ENTRIES_MAX: usize = 16;
 /// A reader meets two torn slots only while two saves overtake it.
 const READS_MAX: u32 = 20;
 const READ_PAUSE: Duration = Duration::from_millis(1);
@@ -108,10 +106,11 @@ impl FileStore {
         absent: Absent,
         work: impl FnOnce(&mut Entered) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        for _ in 0..ENTRIES_MAX {
+        let begin = self.clock.monotonic();
+        while self.clock.monotonic().saturating_sub(begin) < lock::WAIT_MAX {
             let Some(mut entered) = self.enter(name, absent)? else { continue };
             let path = entered.directory.path_of(LOCK);
-            lock::exclusive(&entered.lock.file, &path, &*self.clock)?;
+            lock::exclusive(&entered.lock.file, &path, &*self.clock, begin)?;
             // Between opening and locking another process may have removed the
             // breaker: then this lock protects nothing.
             if entered.directory.identity_of(LOCK)? != Some(entered.lock.identity) {
@@ -125,7 +124,16 @@ impl FileStore {
             return result;
         }
         let path = self.root.join(name.as_str()).join(LOCK);
-        Err(Error::Unsafe { path, why: "is replaced again and again".into() })
+        Err(Error::Unsafe { path, why: "is removed again and again".into() })
+    }
+
+    /// Flushes the state of the breaker that is open, if one is.
+    fn flush(&self) -> Option<Result<(), Error>> {
+        let entered = self.entered.borrow();
+        let entered = entered.as_ref()?;
+        let state = entered.state.as_ref()?;
+        let path = entered.directory.path_of(STATE);
+        Some(state.file.sync_data().map_err(Error::io("sync", path)))
     }
 
     fn scene(&self, breaker: &Breaker, stamp: &Stamp, directory: &Directory) -> Scene {
@@ -141,8 +149,8 @@ impl Store for FileStore {
         absent: Absent,
         step: &mut Step<'_>,
     ) -> Result<Receipt, Error> {
-        self.locked(name, absent, |entered| {
-            let mut current = entered.load(&*self.clock)?;
+        let mut receipt = self.locked(name, absent, |entered| {
+            let mut current = entered.load(&*self.clock, absent)?;
             let scene = self.scene(&current.breaker, &current.stamp, &entered.directory);
             let generation = current.breaker.generation();
             let trials: Vec<Permit> = current.breaker.process_trials().collect();
@@ -150,15 +158,18 @@ impl Store for FileStore {
             let keep = step(&mut current.breaker, &scene);
             let moved = current.breaker.generation() != generation;
             if keep == Keep::Nothing && !moved {
-                return Ok(Receipt { permit: None, notices: current.notices });
+                return Ok(Receipt { notices: current.notices, ..Receipt::default() });
             }
 
             let begun = current.breaker.process_trials().find(|trial| !trials.contains(trial));
-            let held = match begun {
-                Some(trial) => Some(permit::take(&entered.directory, trial)?),
-                None => None,
+            let saved = begun
+                .map(|trial| permit::take(&entered.directory, trial))
+                .transpose()
+                .and_then(|held| entered.save(&mut current).map(|()| held));
+            let held = match saved {
+                Ok(held) => held,
+                Err(error) => return Err(Error::following(&current.notices, error)),
             };
-            entered.save(&mut current, moved || keep == Keep::Durably)?;
             if moved {
                 permit::sweep(&entered.directory, begun);
             } else {
@@ -167,8 +178,17 @@ impl Store for FileStore {
                     permit::remove(&entered.directory, *trial);
                 }
             }
-            Ok(Receipt { permit: held, notices: current.notices })
-        })
+            let unflushed = moved || keep == Keep::Durably;
+            Ok(Receipt { permit: held, notices: current.notices, unflushed })
+        })?;
+        // Without the lock: a slow disk must not keep the others out. They see
+        // the new state already, and both slots are flushed at once.
+        if receipt.unflushed
+            && let Some(Err(error)) = self.flush()
+        {
+            receipt.notices.push(Notice::NotFlushed(error));
+        }
+        Ok(receipt)
     }
 
     fn find(&self, name: &BreakerName) -> Result<Option<Found>, Error> {
@@ -176,10 +196,16 @@ impl Store for FileStore {
         let Some(directory) = root.open_below(name.as_str())? else { return Ok(None) };
         for _ in 0..READS_MAX {
             let Some(state) = directory.open_file(STATE, OFlags::RDONLY)? else { return Ok(None) };
-            if let Some((breaker, stamp, _)) = read_state(&state, &directory)? {
+            if let Some((breaker, stamp, loaded)) = read_state(&state, &directory)? {
                 let stamp = stamp.moved_on(self.clock.read());
                 let scene = self.scene(&breaker, &stamp, &directory);
-                return Ok(Some(Found { breaker, scene, stamp }));
+                // A trial that ended since was not lost: the state says how.
+                let is_current = scene.gone.is_empty()
+                    || read_state(&state, &directory)?
+                        .is_some_and(|(_, _, again)| again.sequence == loaded.sequence);
+                if is_current {
+                    return Ok(Some(Found { breaker, scene, stamp }));
+                }
             }
             thread::sleep(READ_PAUSE);
         }
@@ -218,9 +244,9 @@ impl Store for FileStore {
 }
 
 impl Entered {
-    /// Loads the state, or begins a new one; one that cannot be read is put
-    /// aside.
-    fn load(&mut self, clock: &dyn Clock) -> Result<Current, Error> {
+    /// Loads the state, or begins a new one where that is wanted; one that cannot
+    /// be read is put aside.
+    fn load(&mut self, clock: &dyn Clock, absent: Absent) -> Result<Current, Error> {
         let machine = clock.read();
         let mut notices = Vec::new();
         if self.open_state()? {
@@ -230,6 +256,8 @@ impl Entered {
                 return Ok(Current { breaker, stamp, loaded: Some(loaded), notices });
             }
             notices.push(self.put_aside(machine.wall_ms)?);
+        } else if absent == Absent::Refuse {
+            return Err(Error::Unknown { name: self.name.to_string() });
         }
         let stamp = Stamp::first(machine);
         let breaker = Breaker::new(Now::at(stamp.clock_ms));
@@ -264,18 +292,18 @@ impl Entered {
         })
     }
 
-    fn save(&self, current: &mut Current, durably: bool) -> Result<(), Error> {
+    fn save(&self, current: &mut Current) -> Result<(), Error> {
         let body = body::encode(&current.breaker, &current.stamp);
-        let path = || self.directory.path_of(STATE);
         match (&self.state, &current.loaded) {
-            (Some(state), Some(loaded)) => {
-                slots::save(&state.file, loaded, &body).map_err(Error::io("write", path()))?;
-                if durably && let Err(error) = state.file.sync_data() {
-                    current.notices.push(Notice::NotFlushed(Error::io("sync", path())(error)));
+            (Some(state), Some(loaded)) => slots::save(&state.file, loaded, &body)
+                .map_err(Error::io("write", self.directory.path_of(STATE))),
+            _ => {
+                self.create_state(&body)?;
+                if let Err(error) = self.directory.sync() {
+                    current.notices.push(Notice::NotFlushed(error));
                 }
                 Ok(())
             }
-            _ => self.create_state(&body),
         }
     }
 
@@ -293,8 +321,7 @@ impl Entered {
             let _ = self.directory.unlink(STATE_NEW);
             return Err(Error::io("write", path)(error));
         }
-        self.directory.rename(STATE_NEW, STATE)?;
-        self.directory.sync()
+        self.directory.rename(STATE_NEW, STATE)
     }
 }
 

@@ -33,17 +33,21 @@ pub fn try_shared(file: &File) -> io::Result<bool> {
     attempt(|| fs2::FileExt::try_lock_shared(file))
 }
 
-/// Takes the exclusive lock within [`WAIT_MAX`], in tries that spread.
+/// Takes the exclusive lock within [`WAIT_MAX`] of `begin`, in tries that spread.
 ///
 /// # Errors
 ///
 /// [`Error::Locked`] once the time is up, or what the kernel refuses.
-pub fn exclusive(file: &File, path: &Path, clock: &dyn Clock) -> Result<(), Error> {
+pub fn exclusive(
+    file: &File,
+    path: &Path,
+    clock: &dyn Clock,
+    begin: Duration,
+) -> Result<(), Error> {
     let locked = || try_exclusive(file).map_err(Error::io("lock", path));
     if locked()? {
         return Ok(());
     }
-    let begin = clock.monotonic();
     let mut pause = PAUSE_MIN;
     loop {
         let waited = clock.monotonic().saturating_sub(begin);

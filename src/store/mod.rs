@@ -64,6 +64,8 @@ pub struct Receipt {
     pub permit: Option<PermitFile>,
     /// What the caller should hear of.
     pub notices: Vec<Notice>,
+    /// The state was saved and is not flushed to the disk yet.
+    unflushed: bool,
 }
 
 /// Something that was mended or could not be done, and stopped nothing.

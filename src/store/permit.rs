@@ -27,9 +27,10 @@ pub struct PermitFile {
 /// What the system refuses.
 pub fn take(directory: &Directory, permit: Permit) -> Result<PermitFile, Error> {
     let name = file_name(permit);
-    // A file left by a process that died before it could save is taken over:
-    // no state names it, so nobody looks at it.
-    let flags = OFlags::RDWR | OFlags::CREATE;
+    // No saved state names this trial, so what has its name is left over: from a
+    // process that died before it could save, or from a state that was lost.
+    directory.unlink(&name)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
     let path = || directory.path_of(&name);
     let Some(file) = directory.open_file(&name, flags)? else {
         return Err(Error::io("create", path())(std::io::ErrorKind::NotFound.into()));

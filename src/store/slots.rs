@@ -30,6 +30,8 @@ pub const HEADER_LEN: usize = 32;
 pub const BODY_LEN_MAX: usize = SLOT_LEN - HEADER_LEN;
 
 const MAGIC: [u8; 8] = *b"cbstate\n";
+/// A newer version may have longer bodies: so much is read to check one.
+const NEWER_BODY_LEN_MAX: usize = 1024 * 1024;
 /// Most states fit into one block; a load reads so much of each slot at first,
 /// and a new file has so much of each slot allocated.
 const FIRST_READ_LEN: usize = 4096;
@@ -163,9 +165,10 @@ impl Header {
         let u32_at = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let u64_at = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let body_len = usize::try_from(u32_at(12)?).ok()?;
-        let sound = bytes.starts_with(&MAGIC) && body_len <= BODY_LEN_MAX;
-        sound.then_some(())?;
-        Some(Header { version: u32_at(8)?, body_len, sequence: u64_at(16)?, checksum: u32_at(24)? })
+        let version = u32_at(8)?;
+        let len_max = if version > VERSION { NEWER_BODY_LEN_MAX } else { BODY_LEN_MAX };
+        (bytes.starts_with(&MAGIC) && body_len <= len_max).then_some(())?;
+        Some(Header { version, body_len, sequence: u64_at(16)?, checksum: u32_at(24)? })
     }
 }
 
@@ -279,6 +282,18 @@ mod tests {
         assert_eq!(load(&file(&bytes)).unwrap(), Content::Nothing);
         let sum = checksum(&bytes[..24], b"{}");
         bytes[24..28].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(load(&file(&bytes)).unwrap(), Content::Newer(2));
+    }
+
+    #[test]
+    fn a_newer_version_may_have_longer_bodies() {
+        let body = vec![b' '; 20_000];
+        let mut bytes = encode(9, b"").unwrap();
+        bytes[8] = 2;
+        bytes[12..16].copy_from_slice(&20_000u32.to_le_bytes());
+        let sum = checksum(&bytes[..24], &body);
+        bytes[24..28].copy_from_slice(&sum.to_le_bytes());
+        bytes.extend(body);
         assert_eq!(load(&file(&bytes)).unwrap(), Content::Newer(2));
     }
 }

@@ -273,7 +273,7 @@ impl Naive {
         match verdict {
             Ok(trial) => {
                 self.admitted += 1;
-                Ok(Permit { generation: self.generation, trial, started_ms: now_ms })
+                Ok(Permit { born_ms: 0, generation: self.generation, trial, started_ms: now_ms })
             }
             Err(why) => {
                 self.rejected += 1;

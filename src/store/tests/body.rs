@@ -62,8 +62,9 @@ fn window() -> impl Strategy<Value = Window> {
     let tally = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(calls, failures, slow)| {
         Tally { calls, failures: failures.min(calls), slow: slow.min(calls) }
     });
-    let counts = prop::collection::btree_map(any::<u64>(), tally, 0..=60);
-    let buckets = (1..u64::MAX, counts).prop_map(|(window_ms, counts)| {
+    // In so short a window each millisecond is a bucket of its own.
+    let counts = prop::collection::btree_map(0..u64::MAX / 60, tally, 0..=60);
+    let buckets = (1..=60u64, counts).prop_map(|(window_ms, counts)| {
         Window::Time(Buckets::from_parts(window_ms, counts.into_iter().collect()).unwrap())
     });
     prop_oneof![ring, buckets]
@@ -100,6 +101,7 @@ fn breaker() -> impl Strategy<Value = Breaker> {
     let flags = "[a-z0-9%=, -]{0,512}";
     (any::<(u64, u64, u32, u32)>(), phase(), window(), any::<[u64; 9]>(), lasts, flags).prop_map(
         |((generation, since_ms, run, reopens), phase, window, totals, lasts, flags)| Breaker {
+            born_ms: since_ms / 2,
             generation,
             phase,
             since_ms,
@@ -283,7 +285,7 @@ fn the_longest_state_fits_a_slot() {
     let sound = Tally { calls: u32::MAX, failures: u32::MAX, slow: u32::MAX };
     let buckets = (0..60).map(|i| (u64::MAX - 60 + i, sound)).collect();
     let windows = [
-        Window::Time(Buckets::from_parts(u64::MAX, buckets).unwrap()),
+        Window::Time(Buckets::from_parts(60, buckets).unwrap()),
         Window::Calls(Ring::from_parts(10_000, 9999, 10_000, vec![255; 2500]).unwrap()),
     ];
     let machine = Reading { wall_ms: i64::MIN, boot_ms: u64::MAX, boot_id: Some(u128::MAX) };
@@ -291,6 +293,7 @@ fn the_longest_state_fits_a_slot() {
     for window in windows {
         for phase in [Phase::Held(held.clone()), Phase::HalfOpen(round.clone())] {
             let breaker = Breaker {
+                born_ms: u64::MAX,
                 generation: u64::MAX,
                 phase,
                 since_ms: u64::MAX,

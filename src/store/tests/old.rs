@@ -17,6 +17,7 @@ fn stamp() -> Stamp {
 
 fn bare() -> Breaker {
     Breaker {
+        born_ms: 1_700_000_000_000,
         generation: 3,
         phase: Phase::Closed,
         since_ms: 1_699_999_990_000,
@@ -58,7 +59,7 @@ fn states() -> Vec<(&'static str, Breaker)> {
         comment: by_hand().comment,
     };
     let tally = |calls, failures, slow| Tally { calls, failures, slow };
-    let counts = vec![(1_699_999_990, tally(9, 4, 1)), (1_699_999_999, tally(3, 0, 3))];
+    let counts = vec![(1_699_999_950_123, tally(9, 4, 1)), (1_699_999_999_456, tally(3, 0, 3))];
     let by_time = Window::Time(Buckets::from_parts(60_000, counts).unwrap());
     let failure = LastFailure {
         at_ms: 1_699_999_980_000,
