@@ -91,6 +91,13 @@ impl Config {
         layers(self.assignments(breaker))
     }
 
+    /// The assignments of the sections for every breaker.
+    pub fn defaults(&self) -> Layers {
+        let sections = self.sections.iter();
+        let defaults = sections.filter(|section| matches!(section.selector, Selector::Defaults));
+        layers(defaults.flat_map(|section| &section.assignments))
+    }
+
     /// The breakers that have a section of their own.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sections.iter().filter_map(|section| match &section.selector {

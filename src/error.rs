@@ -142,8 +142,8 @@ impl fmt::Display for Error {
             Error::Corrupt { path } => {
                 write!(
                     f,
-                    "{} is corrupt: neither copy of the state can be read; the next 'cb exec' puts \
-                     it aside and begins anew",
+                    "{} is corrupt: neither copy of the state can be read; the next call, or 'cb \
+                     reset', puts it aside and begins anew",
                     path.display()
                 )
             }

@@ -6,7 +6,7 @@ use super::result::{Report, Sink};
 use super::setup::Setup;
 use crate::cli::ExecWords;
 use crate::clock;
-use crate::error::Error;
+use crate::error::{Error, plain};
 use crate::exit;
 use crate::model::breaker::{Holder, Rejection};
 use crate::model::outcome::{End, ExitReport};
@@ -45,7 +45,7 @@ struct Refusal {
 /// A call of one command through one breaker.
 struct Call<'a> {
     words: &'a ExecWords,
-    name: BreakerName,
+    name: &'a BreakerName,
     settings: Settings,
     /// None where not even its place can be told.
     store: Option<FileStore>,
@@ -58,30 +58,47 @@ struct Call<'a> {
 /// What is cb's own fault, or its caller's.
 pub fn run(words: &ExecWords, startup: &Startup) -> Result<i32, Error> {
     let name = settings::breaker_name(&words.name)?;
-    let setup = Setup::load(&words.places)?;
-    let settings = setup.settings(&name, "", &words.flags)?;
+    let voice = Voice { name: name.as_str(), quiet: words.quiet };
     let mut sink = Sink::open(words, startup)?;
+    sink.warnings(&voice);
+    let status = attempt(words, &name, startup, &mut sink);
+    if let Err(error) = &status {
+        let why = match error {
+            Error::Refused { .. } => "store",
+            Error::Spawn(_) => "spawn",
+            _ => "error",
+        };
+        sink.write(&Report::of_rejection(voice.name, why, exit::OWN_ERROR, None), &voice);
+    }
+    status
+}
+
+fn attempt(
+    words: &ExecWords,
+    name: &BreakerName,
+    startup: &Startup,
+    sink: &mut Sink,
+) -> Result<i32, Error> {
+    let setup = Setup::load(&words.places)?;
+    let settings = setup.settings(name, "", &words.flags)?;
     let store = match setup.store() {
         Ok(store) => Some(store),
         Err(error) if error.is_of_store() => None,
         Err(error) => return Err(error),
     };
     let call = Call { words, name, settings, store };
-    let voice = Voice { name: call.name.as_str(), quiet: words.quiet };
-    sink.warnings(&voice);
+    let voice = Voice { name: name.as_str(), quiet: words.quiet };
     match call.admit(&voice)? {
         Admission::Refused(error) => {
-            let report = Report::of_rejection(voice.name, "store", exit::OWN_ERROR, None);
-            sink.write(&report, &voice);
-            Err(Error::Refused { name: voice.name.to_owned(), why: Box::new(error) })
+            Err(Error::Refused { name: name.to_string(), why: Box::new(error) })
         }
         Admission::Rejected(refusal) => {
             voice.say(format_args!("not run: {}", sentence::of(&refusal.after)));
             let status = i32::from(call.settings.open_exit_code);
-            sink.write(&refusal.report(call.name.as_str(), status), &voice);
+            sink.write(&refusal.report(voice.name, status), &voice);
             Ok(status)
         }
-        Admission::Granted(granted) => call.run(granted, startup, &mut sink, &voice),
+        Admission::Granted(granted) => call.run(granted, startup, sink, &voice),
     }
 }
 
@@ -116,7 +133,7 @@ impl Call<'_> {
     fn ask(&self, store: &dyn Store) -> Result<Done<Admission>, Error> {
         let flags = settings::flags_text(&self.words.flags);
         let policy = &self.settings.policy;
-        operate(store, &self.name, (Absent::Create, Keep::State), policy, |breaker, now| {
+        operate(store, self.name, (Absent::Create, Keep::State), policy, |breaker, now| {
             breaker.set_flags(&flags);
             let before = breaker.state();
             let step = breaker.admit(policy, now, Holder::Process);
@@ -142,32 +159,38 @@ impl Call<'_> {
         sink: &mut Sink,
         voice: &Voice<'_>,
     ) -> Result<i32, Error> {
-        let ran = self.spawn(&granted, startup, voice);
+        let mut notices = Vec::new();
+        let ran = self.spawn(&granted, startup, &mut notices);
         let finished = match &ran {
             Ok(exited) => finished(exited, exited.classify(&self.settings.codes)),
             // The call never came to be: its permit goes back.
             Err(_) => Finished::new(Outcome::Ignored, std::time::Duration::ZERO),
         };
-        let after = self.record(&granted, &finished, voice);
+        let after = self.record(&granted, &finished, &mut notices);
         drop(granted.held);
+        // All is told: from here on cb may be ended while it waits for those who
+        // read its words.
+        if !notices.is_empty() || sink.is_wanted() {
+            startup.unblock_signals();
+        }
+        notices.iter().for_each(|notice| voice.say(notice));
         let exited = ran?;
         let status = status_of(&exited);
-        sink.write(
-            &Report::of_run(self.name.as_str(), &exited, finished.outcome, status)
-                .between(granted.before, after.or(granted.after)),
-            voice,
-        );
+        let report = Report::of_run(voice.name, &exited, finished.outcome, status);
+        sink.write(&report.between(granted.before, after.or(granted.after)), voice);
         match exited.end {
             End::Signal(signal) if !exited.timed_out => Ok(process::end_by_signal(signal)),
             _ => Ok(status),
         }
     }
 
+    /// Runs the command. What happens meanwhile is noted and not said: nobody
+    /// may be reading, and a deadline waits for no reader.
     fn spawn(
         &self,
         granted: &Granted,
         startup: &Startup,
-        voice: &Voice<'_>,
+        notices: &mut Vec<String>,
     ) -> Result<ExitReport, Error> {
         let state = match granted.after {
             Some(State::HalfOpen) => State::HalfOpen,
@@ -187,39 +210,42 @@ impl Call<'_> {
             die_with_parent: self.words.die_with_parent,
             ..Request::new(program, args, clock::monotonic)
         };
-        process::run(&request, startup, &mut |notice| match notice {
-            Notice::TimedOut { after } => {
-                voice.say(format_args!("timed out after {}", duration(after)));
-            }
-            Notice::Killed { after } => {
-                voice.say(format_args!("still running {} later: killed", duration(after)));
-            }
-            Notice::NotStarted(error) => voice.say(format_args!(
-                "cannot run '{}': {}",
-                program.to_string_lossy(),
-                crate::error::plain(&error)
-            )),
+        process::run(&request, startup, &mut |notice| {
+            notices.push(match notice {
+                Notice::TimedOut { after } => format!("timed out after {}", duration(after)),
+                Notice::Killed { after } => {
+                    format!("still running {} later: killed", duration(after))
+                }
+                Notice::NotStarted(error) => {
+                    format!("cannot run '{}': {}", program.to_string_lossy(), plain(&error))
+                }
+            });
         })
     }
 
     /// Tells the breaker; the state after, if that can be told.
-    fn record(&self, granted: &Granted, call: &Finished, voice: &Voice<'_>) -> Option<State> {
+    fn record(
+        &self,
+        granted: &Granted,
+        call: &Finished,
+        notices: &mut Vec<String>,
+    ) -> Option<State> {
         let (Some(store), Some(permit)) = (&self.store, granted.permit) else { return None };
         let policy = &self.settings.policy;
         let keep = (Absent::Refuse, Keep::State);
-        let done = operate(store, &self.name, keep, policy, |breaker, now| {
+        let done = operate(store, self.name, keep, policy, |breaker, now| {
             let step = breaker.record(policy, now, permit, call);
             Step { value: breaker.state(), transitions: step.transitions }
         });
         match done {
             Ok(done) => {
-                done.receipt.notices.iter().for_each(|notice| voice.say(notice));
+                notices.extend(done.receipt.notices.iter().map(ToString::to_string));
                 Some(done.value)
             }
             // Somebody removed the breaker meanwhile: there is nothing to tell.
             Err(Error::Unknown { .. }) => None,
             Err(error) => {
-                voice.say(format_args!("{error}; this result is not recorded"));
+                notices.push(format!("{error}; this result is not recorded"));
                 None
             }
         }

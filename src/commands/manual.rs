@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::operate::operate;
 use super::output::{Output, say};
-use super::setup::Setup;
+use super::setup::{self, Setup};
 use crate::cli::ManualWords;
 use crate::error::Error;
 use crate::exit;
@@ -61,8 +61,8 @@ pub fn release(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
 /// An unknown breaker, or what the store cannot do.
 pub fn remove(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
     let name = settings::breaker_name(&words.name)?;
-    let setup = Setup::load(&words.places)?;
-    setup.store()?.remove(&name)?;
+    // Without the config files: what is wrong with them hinders no removal.
+    setup::store(&words.places)?.remove(&name)?;
     if !words.quiet {
         writeln!(out, "{name}: removed").map_err(Error::Stdout)?;
     }
@@ -84,7 +84,7 @@ fn change(
         lasting,
     };
     let setup = Setup::load(&words.places)?;
-    let (target, _) = setup.target(&words.name, &[])?;
+    let target = setup.target_to_change(&words.name)?;
     let policy = &target.settings.policy;
     let how = (absent, Keep::Durably);
     let done = operate(&target.store, &target.name, how, policy, |breaker, now| {

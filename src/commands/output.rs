@@ -43,7 +43,8 @@ impl Output {
     /// Whether a person reads it on a terminal that takes colour.
     pub fn takes_colour(&self) -> bool {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+        let forced = std::env::var_os("CLICOLOR_FORCE")
+            .is_some_and(|value| !value.is_empty() && value != "0");
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         !set("NO_COLOR") && (forced || !self.closed && io::stdout().is_terminal() && !dumb)
     }

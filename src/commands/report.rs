@@ -21,7 +21,7 @@ use crate::store::{Absent, Keep};
 /// A token that is none of this breaker's, or what the store cannot do.
 pub fn run(words: &ReportWords) -> Result<i32, Error> {
     let setup = Setup::load(&words.places)?;
-    let (target, _) = setup.target(&words.name, &[])?;
+    let target = setup.target_to_change(&words.name)?;
     let name = &target.name;
     let permit = token::parse(name, &words.token).ok_or_else(|| {
         let shown = words.token.to_string_lossy();

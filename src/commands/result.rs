@@ -152,6 +152,9 @@ impl Sink {
             sink.files.push((path, claim(number, startup)?));
         }
         if let Some(word) = &words.result_file {
+            if word.is_empty() {
+                return Err(Error::Usage("--result-file '': empty; allowed: a file".into()));
+            }
             let path = PathBuf::from(word);
             match create(&path) {
                 Ok(file) => sink.files.push((path, file)),
@@ -159,6 +162,11 @@ impl Sink {
             }
         }
         Ok(sink)
+    }
+
+    /// Whether there is anything to write to.
+    pub fn is_wanted(&self) -> bool {
+        !self.files.is_empty()
     }
 
     /// Says what could not be opened.

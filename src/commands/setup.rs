@@ -58,8 +58,7 @@ impl<'a> Setup<'a> {
     ///
     /// [`Error::NoStore`], or an empty `--store`.
     pub fn store(&self) -> Result<FileStore, Error> {
-        let root = paths::store_dir(self.places.store.as_deref())?;
-        Ok(FileStore::new(root, Box::new(SystemClock::default())))
+        store(self.places)
     }
 
     /// The breaker that a word names, as it stands, with the settings that its
@@ -80,4 +79,32 @@ impl<'a> Setup<'a> {
         let settings = self.settings(&name, last_flags, flags)?;
         Ok((Target { name, settings, store }, found))
     }
+
+    /// The same for a command that will change the breaker: a state that cannot
+    /// be read does not stop it, since the change puts it aside.
+    ///
+    /// # Errors
+    ///
+    /// As [`Setup::target`].
+    pub fn target_to_change(&self, word: &OsStr) -> Result<Target, Error> {
+        match self.target(word, &[]) {
+            Ok((target, _)) => Ok(target),
+            Err(Error::Corrupt { .. }) => {
+                let name = settings::breaker_name(word)?;
+                let settings = self.settings(&name, "", &[])?;
+                Ok(Target { name, settings, store: self.store()? })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The store that the words and the environment name.
+///
+/// # Errors
+///
+/// [`Error::NoStore`], or an empty `--store`.
+pub fn store(places: &Places) -> Result<FileStore, Error> {
+    let root = paths::store_dir(places.store.as_deref())?;
+    Ok(FileStore::new(root, Box::new(SystemClock::default())))
 }

@@ -28,6 +28,11 @@ pub fn run(words: &SimulateWords, out: &mut Output) -> Result<i32, Error> {
             let name = settings::breaker_name(word)?;
             Config::load(words.places.config.as_deref())?.layers(&name)
         }
+        // Without a name, what a file says of every breaker; without a file, too,
+        // nothing but the words: a simulation depends on no machine by itself.
+        None if words.places.config.is_some() => {
+            Config::load(words.places.config.as_deref())?.defaults()
+        }
         None => Layers::default(),
     };
     for word in &words.set {

@@ -49,7 +49,7 @@ pub fn run(words: &StatusWords, out: &mut Output) -> Result<i32, Error> {
     } else if listed.is_empty() && failed.is_none() {
         let words: Vec<_> = words.names.iter().map(|word| word.to_string_lossy()).collect();
         say(format_args!("no breaker matches '{}'", words.join("' or '")));
-    } else {
+    } else if !listed.is_empty() {
         table::status(&listed, out.takes_colour(), out).map_err(Error::Stdout)?;
     }
     Ok(if failed.is_some() { exit::OWN_ERROR } else { exit::OK })

@@ -27,6 +27,9 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
     let fd = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        // Below a directory that this user may not enter (a HOME left over from
+        // somebody else) is nothing that this user could have put there.
+        Err(Errno::ACCESS) if !is_there(path) => return Ok(None),
         Err(errno) => return Err(refuse(0, format!("cannot open: {}", said(errno)))),
     };
     let stat = retry_on_intr(|| rustix::fs::fstat(&fd))
@@ -80,6 +83,11 @@ fn unfit(path: &Path, stat: &Stat) -> Option<String> {
         _ => "everybody can write it".to_owned(),
     };
     Some(format!("{writers} (mode {mode:04o}); run: chmod go-w {}", shell_word(path)))
+}
+
+/// Whether a file that cannot be opened can at least be seen.
+fn is_there(path: &Path) -> bool {
+    rustix::fs::lstat(path).is_ok()
 }
 
 fn named(kind: FileType) -> &'static str {

@@ -123,6 +123,7 @@ impl Default for ExitCodes {
 
 const SIGINT: i32 = 2;
 const SIGQUIT: i32 = 3;
+const SIGPIPE: i32 = 13;
 const SIGTERM: i32 = 15;
 
 impl ExitReport {
@@ -133,6 +134,9 @@ impl ExitReport {
             _ if self.timed_out => Outcome::Failure,
             End::Code(0) => Outcome::Success,
             _ if self.ended_on_request() => Outcome::Ignored,
+            // Whoever read its output went away: that says nothing about what
+            // the command calls.
+            End::Signal(SIGPIPE) => Outcome::Ignored,
             End::Signal(_) => Outcome::Failure,
             End::Code(code) => codes.classify(code),
         }
@@ -210,6 +214,7 @@ mod tests {
         check(report(End::Code(126)), Outcome::Ignored);
         check(report(End::Code(127)), Outcome::Ignored);
         check(report(End::Signal(9)), Outcome::Failure);
+        check(report(End::Signal(SIGPIPE)), Outcome::Ignored);
         check(report(End::NotFound), Outcome::Ignored);
         check(report(End::NotExecutable), Outcome::Ignored);
         check(ExitReport { timed_out: true, ..report(End::Signal(15)) }, Outcome::Failure);

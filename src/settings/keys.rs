@@ -141,6 +141,12 @@ impl Key {
         Key::OnStoreError,
     ];
 
+    /// Whether the machine decides by it, and not only the call that it is given
+    /// for.
+    pub fn is_of_machine(self) -> bool {
+        (self as usize) <= Key::PermitTtl as usize
+    }
+
     /// The name in a config file: `open_for`.
     pub fn name(self) -> &'static str {
         SPECS[self as usize].name

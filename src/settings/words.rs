@@ -95,14 +95,15 @@ pub fn put_set(layers: &mut Layers, word: &OsStr) -> Result<(), Error> {
     Ok(())
 }
 
-/// The flags as a text that a state can keep, so that other commands see the
-/// policy of the last call: `window=10 failures=3`. Values are in their shortest
+/// The machine's flags as a text that a state can keep, so that other commands
+/// see the policy of the last call: `window=10 failures=3`. What concerns only
+/// the call itself (its timeout, its exit statuses) stays with it. Values are in their shortest
 /// form, which has no space. What is not allowed is left out, and so is what
 /// exceeds [`FLAGS_TEXT_MAX`] (only a very long list of exit codes can).
 pub fn flags_text(flags: &[Flag]) -> String {
     let mut kept = String::new();
     for (name, word) in flags {
-        let Some(key) = Key::by_name(name) else { continue };
+        let Some(key) = Key::by_name(name).filter(|key| key.is_of_machine()) else { continue };
         let Ok(value) = parse::value(key, &Raw::Word(word)) else { continue };
         let item = format!("{name}={value}");
         if kept.len() + 1 + item.len() <= FLAGS_TEXT_MAX {

@@ -165,6 +165,17 @@ impl Directory {
             .map_err(|errno| Error::io("rename", self.path.join(from))(errno.into()))
     }
 
+    /// Whether names can be added here and removed.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn check_writable(&self) -> Result<(), Error> {
+        let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        retry_on_intr(|| rustix::fs::accessat(&self.fd, ".", access, AtFlags::EACCESS))
+            .map_err(|errno| Error::io("change", &self.path)(errno.into()))
+    }
+
     /// Removes a file; one that is not there is fine.
     ///
     /// # Errors
@@ -196,13 +207,27 @@ impl Directory {
     ///
     /// What the system refuses.
     pub fn entries(&self) -> Result<Vec<String>, Error> {
+        self.list(|_| true)
+    }
+
+    /// The same without what is known to be a plain file: somebody else's.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn directories(&self) -> Result<Vec<String>, Error> {
+        self.list(|kind| kind != FileType::RegularFile)
+    }
+
+    fn list(&self, wanted: impl Fn(FileType) -> bool) -> Result<Vec<String>, Error> {
         let failed = |errno: Errno| Error::io("list", &self.path)(errno.into());
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             match entry.file_name().to_str() {
                 Ok("." | "..") | Err(_) => {}
-                Ok(name) => names.push(name.to_owned()),
+                Ok(name) if wanted(entry.file_type()) => names.push(name.to_owned()),
+                Ok(_) => {}
             }
         }
         Ok(names)

@@ -215,12 +215,16 @@ impl Store for FileStore {
     fn names(&self) -> Result<Vec<BreakerName>, Error> {
         let Some(root) = Directory::open_root(&self.root)? else { return Ok(Vec::new()) };
         let mut names: Vec<_> =
-            root.entries()?.iter().filter_map(|name| BreakerName::parse(name).ok()).collect();
+            root.directories()?.iter().filter_map(|name| BreakerName::parse(name).ok()).collect();
         names.sort();
         Ok(names)
     }
 
     fn remove(&self, name: &BreakerName) -> Result<(), Error> {
+        let root = Directory::open_root(&self.root)?;
+        let root = root.ok_or_else(|| Error::Unknown { name: name.to_string() })?;
+        // All or nothing: what cannot be removed whole is not begun.
+        root.check_writable()?;
         self.locked(name, Absent::Refuse, |entered| {
             let directory = &entered.directory;
             for file in directory.entries()? {
@@ -236,10 +240,7 @@ impl Store for FileStore {
             directory.unlink(LOCK)
         })?;
         self.entered.take();
-        match Directory::open_root(&self.root)? {
-            Some(root) => root.remove_below(name.as_str()),
-            None => Ok(()),
-        }
+        root.remove_below(name.as_str())
     }
 }
 
