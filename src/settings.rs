@@ -81,6 +81,15 @@ impl Settings {
     /// The default of `open_exit_code`: EX_TEMPFAIL, which invites a retry.
     pub const OPEN_EXIT_CODE: u8 = 75;
 
+    /// The status of a command whose whole answer is "no": `open_exit_code`, but
+    /// never 0, which would say "yes".
+    pub fn refusal_code(&self) -> i32 {
+        match self.open_exit_code {
+            0 => i32::from(Settings::OPEN_EXIT_CODE),
+            code => i32::from(code),
+        }
+    }
+
     /// The value of a key.
     pub fn value(&self, key: Key) -> Value {
         let policy = &self.policy;

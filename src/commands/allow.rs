@@ -50,7 +50,7 @@ pub fn run(words: &AskWords, out: &mut Output) -> Result<i32, Error> {
         }
         (Verdict::Reject(_), view) => {
             voice.say(format_args!("not allowed: {}", sentence::of(&view)));
-            Ok(exit::REJECTED)
+            Ok(target.settings.refusal_code())
         }
     }
 }

@@ -28,5 +28,5 @@ pub fn run(words: &AskWords, out: &mut Output) -> Result<i32, Error> {
         let note = if found.is_none() { " (never used)" } else { "" };
         writeln!(out, "{}: {}{note}", target.name, sentence::of(&view)).map_err(Error::Stdout)?;
     }
-    Ok(if view.admits { exit::OK } else { exit::REJECTED })
+    Ok(if view.admits { exit::OK } else { target.settings.refusal_code() })
 }

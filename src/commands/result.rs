@@ -152,9 +152,6 @@ impl Sink {
             sink.files.push((path, claim(number, startup)?));
         }
         if let Some(word) = &words.result_file {
-            if word.is_empty() {
-                return Err(Error::Usage("--result-file '': empty; allowed: a file".into()));
-            }
             let path = PathBuf::from(word);
             match create(&path) {
                 Ok(file) => sink.files.push((path, file)),

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod event;
 pub mod name;
 pub mod outcome;
+pub mod permit;
 pub mod policy;
 pub mod round;
 pub mod text;
@@ -17,10 +18,11 @@ pub mod trust;
 pub mod view;
 pub mod window;
 
-pub use breaker::{Breaker, Permit, Verdict};
+pub use breaker::Breaker;
 pub use event::{Hold, Reason, State, Step, Transition};
 pub use name::BreakerName;
 pub use outcome::{Finished, Outcome};
+pub use permit::{Permit, Verdict};
 pub use policy::Policy;
 pub use view::View;
 

@@ -1,8 +1,8 @@
 //! A round of trials in half-open: permits that are leases, and the verdict.
 
 use super::backoff::millis;
-use super::breaker::Recorded;
 use super::outcome::Outcome;
+use super::permit::Recorded;
 use super::policy::Policy;
 use super::{Ms, Now};
 
