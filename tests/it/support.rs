@@ -193,6 +193,19 @@ pub fn skipped(why: impl std::fmt::Display) {
     eprintln!("skipped: {why}");
 }
 
+/// Fails in words of its own where a call gave up waiting for the lock: it ran
+/// unprotected then, and what a test counts is off for no fault of cb's.
+#[track_caller]
+pub fn got_the_lock(stderr: &str) {
+    let gave_up = stderr.lines().find(|line| line.contains(" is locked by another process"));
+    assert!(
+        gave_up.is_none(),
+        "a call waited longer for the lock than cb does (1 s): the disk or the machine is too \
+         slow for so many at once, or somebody keeps the lock: {}",
+        gave_up.unwrap_or_default()
+    );
+}
+
 /// The binary under test.
 pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_cb"))
