@@ -162,7 +162,8 @@ pub fn base() -> &'static Path {
         let places = [PathBuf::from(env!("CARGO_TARGET_TMPDIR")), std::env::temp_dir()];
         let real = places.iter().filter_map(|place| place.canonicalize().ok());
         let fit = real.clone().find(|place| is_fit(place));
-        fit.unwrap_or_else(|| panic!("no directory for the tests, set TMPDIR: {places:?}"))
+        let why = "nowhere for the tests' stores: set TMPDIR to a place that others cannot change";
+        fit.unwrap_or_else(|| panic!("{why}; not these: {places:?}"))
     })
 }
 
