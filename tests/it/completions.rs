@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
+use crate::support::{base, plain, skipped};
+
 /// A store with two breakers, a config with a third, `cb` in PATH, and files.
 struct Desk(TempDir);
 
 impl Desk {
     fn new() -> Desk {
-        let desk = Desk(tempfile::tempdir().expect("a directory"));
+        let desk = Desk(tempfile::tempdir_in(base()).expect("a directory"));
         for dir in ["store/pay", "store/mail", "store/.hidden", "bin", "home", "work/folder"] {
             fs::create_dir_all(desk.path(dir)).expect("created");
         }
@@ -33,24 +35,23 @@ impl Desk {
         let path =
             format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap_or_default());
         let mut command = Command::new(program);
+        plain(&mut command);
         command
             .args(args)
             .current_dir(self.path("work"))
             .env("PATH", path)
             .env("HOME", self.path("home"))
             .env("CB_STORE", self.path("store"))
-            .env("CB_CONFIG", self.path("config.toml"))
-            .env_remove("CB_COMPLETE");
+            .env("CB_CONFIG", self.path("config.toml"));
         command
     }
 
     /// What the program prints; nothing if it is not installed.
-    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn output(&self, program: &str, args: &[&str]) -> Option<Output> {
         match self.command(program, args).output() {
             Ok(output) => Some(output),
             Err(_) => {
-                eprintln!("{program} is not installed: skipped");
+                skipped(format_args!("{program} is not installed"));
                 None
             }
         }
@@ -165,8 +166,7 @@ print complete
 #[test]
 fn zsh_completes_at_the_first_tab() {
     if Command::new("zsh").arg("--version").output().is_err() {
-        eprintln!("zsh is not installed: skipped");
-        return;
+        return skipped("zsh is not installed");
     }
     let Some(output) = Desk::new().output("timeout", &["60", "zsh", "-f", "-c", ZSH]) else {
         return;

@@ -25,7 +25,7 @@ use cb::cli::{self, Stop};
 use cb::exit;
 use cb::settings::{Key, Settings};
 
-use crate::support::{Cb, Ran, binary};
+use crate::support::{Cb, Ran, binary, skipped};
 
 /// A page of the documentation.
 struct Page {
@@ -329,8 +329,7 @@ fn python_runs() {
             let desk = Desk::new();
             let mut there = desk.command("python3");
             if !there.args(["-c", ""]).output().is_ok_and(|output| output.status.success()) {
-                eprintln!("python3 is not installed: skipped");
-                return;
+                return skipped("python3 is not installed");
             }
             let mut python = desk.command("python3");
             python.args(["-c", &block.body]);

@@ -8,7 +8,7 @@ use std::io;
 use std::process::{Command, Stdio};
 
 use crate::live::{Live, scaled};
-use crate::support::{Cb, binary, eventually};
+use crate::support::{Cb, binary, eventually, got_the_lock};
 
 const CROWD: usize = 200;
 const LOOPS: usize = 16;
@@ -26,6 +26,13 @@ fn crowd(cb: &Cb, gate: &io::PipeReader, count: usize, options: &str, script: &s
     (0..count).map(start).collect()
 }
 
+/// A call that gave up waiting for the lock would run like a trial: it is found
+/// before its end is waited for in vain.
+#[track_caller]
+fn check_locks(running: &[Live]) {
+    running.iter().for_each(|live| got_the_lock(&live.stderr_so_far()));
+}
+
 #[test]
 fn of_two_hundred_at_once_one_is_the_trial() {
     for round in 0..scaled("CB_TEST_ROUNDS", 2) {
@@ -38,13 +45,16 @@ fn of_two_hundred_at_once_one_is_the_trial() {
         drop(opener);
         let mut rejected = Vec::new();
         eventually("all but one have ended", || {
+            check_locks(&waiting);
             while let Some(at) = waiting.iter_mut().position(|live| !live.runs()) {
                 rejected.push(waiting.swap_remove(at));
             }
             waiting.len() <= 1
         });
         for live in rejected {
-            live.end().code(75).stdout("").one_line("cb: x: not run: ");
+            let ran = live.end();
+            got_the_lock(&ran.stderr_text());
+            ran.code(75).stdout("").one_line("cb: x: not run: ");
         }
         assert_eq!(cb.lines("runs").len(), 1, "round {round}");
         cb.is("x", "half-open");
@@ -68,6 +78,7 @@ fn no_more_trials_run_than_the_round_has() {
     let mut waiting = crowd(&cb, &gate, 40, "--half-open-calls 3", script);
     drop((gate, opener));
     eventually("all but three have ended", || {
+        check_locks(&waiting);
         waiting.retain_mut(Live::runs);
         waiting.len() <= 3
     });
@@ -87,8 +98,12 @@ fn a_transition_is_made_once() {
     let options = "--consecutive-failures 1 --open-for 1h --result-file $$.result";
     let calls = crowd(&cb, &gate, 40, options, "exit 1");
     drop((gate, opener));
-    let codes: Vec<i32> =
-        calls.into_iter().map(|live| live.end().status().code().expect("no signal")).collect();
+    let code = |live: Live| {
+        let ran = live.end();
+        got_the_lock(&ran.stderr_text());
+        ran.status().code().expect("no signal")
+    };
+    let codes: Vec<i32> = calls.into_iter().map(code).collect();
     assert!(codes.iter().all(|code| [1, 75].contains(code)), "{codes:?}");
     cb.is("x", "open");
     let status = cb.status("x");
@@ -136,7 +151,9 @@ fn calls_of_parallel_loops_are_all_counted() {
         });
     }
     for live in ended {
-        live.end().code(0).stdout("").stderr("");
+        let ran = live.end();
+        got_the_lock(&ran.stderr_text());
+        ran.code(0).stdout("").stderr("");
     }
     let all = calls * LOOPS;
     for (total, expected) in

@@ -41,10 +41,11 @@ fn a_command_that_ignores_term_is_killed() {
     let cb = Cb::new();
     let stubborn = ["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"];
     for options in [&["--kill-after", "0.2"][..], &["-k", "0.2", "--foreground"]] {
-        cb.exec_with(["--timeout", "0.2"].iter().chain(options), "x", stubborn)
+        // The trap has to be set before the time is up, on a busy machine too.
+        cb.exec_with(["--timeout", "2"].iter().chain(options), "x", stubborn)
             .code(137)
             .stdout("")
-            .stderr("cb: x: timed out after 200ms\ncb: x: still running 200ms later: killed\n");
+            .stderr("cb: x: timed out after 2s\ncb: x: still running 200ms later: killed\n");
     }
     assert_eq!((cb.total("x", "failed"), cb.total("x", "timed_out")), (2, 2));
     assert_eq!(cb.status("x")["last_failure"]["signal"], libc::SIGKILL);

@@ -48,6 +48,11 @@ impl Live {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
+    /// What it wrote to stderr up to now.
+    pub fn stderr_so_far(&self) -> String {
+        String::from_utf8_lossy(&content(&self.err)).into_owned()
+    }
+
     /// Waits for its end, for as long as [`PATIENCE`].
     #[track_caller]
     pub fn end(mut self) -> Ran {

@@ -4,15 +4,17 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::support::{binary, plain, skipped};
+
 fn man(args: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_cb")).arg("man").args(args).output();
-    let output = output.expect("cb runs");
+    let mut command = Command::new(binary());
+    plain(&mut command);
+    let output = command.arg("man").args(args).output().expect("cb runs");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// What a tool says to a page; nothing if it is not installed.
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn through(program: &str, args: &[&str], page: &str) -> Option<String> {
     let child = Command::new(program)
         .args(args)
@@ -21,7 +23,7 @@ fn through(program: &str, args: &[&str], page: &str) -> Option<String> {
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        eprintln!("{program} is not installed: skipped");
+        skipped(format_args!("{program} is not installed"));
         return None;
     };
     child.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("written");

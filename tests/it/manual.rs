@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Cb, Ran, eventually};
+use crate::support::{Cb, Ran, eventually, got_the_lock};
 
 /// What the name of this user is in what cb says.
 fn me(cb: &Cb) -> String {
@@ -454,7 +454,10 @@ fn at_once(cb: &Cb, words: &[&str], count: usize) -> Vec<(Option<i32>, String)> 
         .collect();
     let ended = children.into_iter().map(|child| child.wait_with_output().expect("cb ends"));
     ended
-        .map(|out| (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
+        .map(|out| {
+            got_the_lock(&String::from_utf8_lossy(&out.stderr));
+            (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
+        })
         .collect()
 }
 

@@ -1,6 +1,18 @@
 //! The first minute: a breaker trips, rejects, is looked at, and recovers.
 
+use std::path::Path;
+
 use crate::support::Cb;
+
+#[test]
+fn the_machine_has_no_config_of_its_own() {
+    let config = Path::new("/etc/cb/config.toml");
+    assert!(
+        config.symlink_metadata().is_err(),
+        "these tests need a machine without {}: what fails beside this may be its doing",
+        config.display()
+    );
+}
 
 #[test]
 fn a_breaker_trips_rejects_and_recovers() {

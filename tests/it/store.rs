@@ -16,7 +16,7 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Cb, PATIENCE, Ran};
+use crate::support::{Cb, PATIENCE, Ran, skipped};
 
 /// A command that tells that it ran.
 pub const RAN: [&str; 3] = ["sh", "-c", "echo ran; exit 3"];
@@ -109,27 +109,29 @@ impl<'a> Unusable<'a> {
     }
 }
 
-/// Says what a test leaves out, or how far it came.
+/// Says how far a test came.
 #[expect(clippy::print_stdout, reason = "the output of a test is read where it fails")]
 pub fn note(what: impl std::fmt::Display) {
     println!("{what}");
 }
 
 /// Whether the tests run as root; says so where that leaves something out.
+#[track_caller]
 pub fn is_root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        note(format_args!("left out, needs root: {what}"));
+        skipped(format_args!("needs root: {what}"));
     }
     root
 }
 
 /// Whether a helper program can do what a test needs of it here.
+#[track_caller]
 pub fn can(words: &[&str]) -> bool {
     let ran = Command::new(words[0]).args(&words[1..]).output();
     let can = ran.as_ref().is_ok_and(|output| output.status.success());
     if !can {
-        note(format_args!("left out, {words:?} does not work here: {ran:?}"));
+        skipped(format_args!("{words:?} does not work here: {ran:?}"));
     }
     can
 }

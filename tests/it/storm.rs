@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 use crate::store::bounded;
-use crate::support::{Cb, PATIENCE, eventually};
+use crate::support::{Cb, PATIENCE, eventually, got_the_lock};
 
 const WORKERS: u64 = 8;
 const BREAKERS: [&str; 4] = ["pay", "pay", "mail", "search"];
@@ -164,13 +164,13 @@ fn callers_that_are_killed_at_any_moment_leave_the_breakers_whole() {
         sum("opened"),
         sum("stale"),
     );
+    check_stderr(&cb);
     // Who lived has told its result, and nobody told one twice.
     assert!(sum("succeeded") + sum("failed") >= count(&seen.ran));
     assert!(sum("rejected") >= count(&seen.rejected));
     assert!(sum("admitted") + sum("rejected") <= count(&seen.started));
     assert_eq!(sum("ignored"), 0);
     assert!(sum("opened") > 0, "the storm should open something");
-    check_stderr(&cb);
     for name in &BREAKERS[1..] {
         check_free(&cb, name);
     }
@@ -189,6 +189,7 @@ impl Drop for Over<'_> {
 fn check_stderr(cb: &Cb) {
     for number in 0..WORKERS {
         let text = fs::read_to_string(cb.path(&format!("stderr-{number}"))).expect("a file");
+        got_the_lock(&text);
         let odd: Vec<&str> = text.lines().filter(|line| !line.contains(": not run: ")).collect();
         assert!(odd.is_empty(), "{odd:#?}");
     }

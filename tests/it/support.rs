@@ -9,12 +9,16 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Access, access};
+use rustix::process::{getegid, geteuid};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -30,7 +34,7 @@ pub struct Cb {
 impl Cb {
     /// A cb with an empty store and no config.
     pub fn new() -> Self {
-        let dir = TempDir::with_prefix("cb-it-").expect("a temporary directory");
+        let dir = TempDir::with_prefix_in("cb-it-", base()).expect("a temporary directory");
         fs::create_dir(dir.path().join("home")).expect("a home");
         Cb { dir, env: Vec::new() }
     }
@@ -59,8 +63,7 @@ impl Cb {
         self.path("store")
     }
 
-    /// A command line of cb, not yet started: nothing of the caller's cb
-    /// variables is in its environment.
+    /// A command line of cb, not yet started, in the environment of [`plain`].
     pub fn command<I, S>(&self, args: I) -> Command
     where
         I: IntoIterator<Item = S>,
@@ -74,12 +77,7 @@ impl Cb {
 
     /// Gives any other program the environment that cb has here.
     pub fn environ(&self, command: &mut Command) {
-        for name in ["CB_CONFIG", "CB_COMPLETE", "NO_COLOR", "CLICOLOR_FORCE"] {
-            command.env_remove(name);
-        }
-        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "CB_BREAKER", "CB_STATE", "CB_ATTEMPT"] {
-            command.env_remove(name);
-        }
+        plain(command);
         command.env("HOME", self.path("home")).env("CB_STORE", self.store());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
@@ -139,6 +137,74 @@ impl Cb {
         assert_eq!(self.state(name), state, "the state of {name}");
         self
     }
+}
+
+/// Takes out of a program's environment what changes how cb and the shells act:
+/// the caller's settings of cb, and the language that messages are in.
+pub fn plain(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CB_") || text.starts_with("XDG_") {
+            command.env_remove(&name);
+        }
+    }
+    for name in ["NO_COLOR", "CLICOLOR_FORCE", "LANGUAGE", "BASH_ENV", "ENV"] {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C").env("LANG", "C");
+}
+
+/// Where the tests have their directories: cb takes no store that somebody else
+/// could replace, wherever TMPDIR points.
+pub fn base() -> &'static Path {
+    static BASE: OnceLock<PathBuf> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let places = [PathBuf::from(env!("CARGO_TARGET_TMPDIR")), std::env::temp_dir()];
+        let real = places.iter().filter_map(|place| place.canonicalize().ok());
+        let fit = real.clone().find(|place| is_fit(place));
+        let why = "nowhere for the tests' stores: set TMPDIR to a place that others cannot change";
+        fit.unwrap_or_else(|| panic!("{why}; not these: {places:?}"))
+    })
+}
+
+/// Whether a directory can be made there, nobody else can change what lies on the
+/// way, the name of a socket has room below it, and, where root plays a stranger,
+/// the stranger gets there.
+fn is_fit(place: &Path) -> bool {
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    place.as_os_str().len() <= 60
+        && access(place, Access::WRITE_OK).is_ok()
+        && place.ancestors().all(|dir| {
+            let Ok(meta) = dir.metadata() else { return false };
+            let has = |bits| meta.mode() & bits != 0;
+            let others_write = has(0o002) || has(0o020) && meta.gid() != gid;
+            (meta.uid() == uid || meta.uid() == 0)
+                && (!others_write || has(0o1000))
+                && (uid != 0 || has(0o001))
+        })
+}
+
+/// Says that a test, or a part of it, is left out, and why. A failure with
+/// `CB_TEST_STRICT=1`, which is for where everything can be had.
+#[expect(clippy::print_stderr, reason = "the output of a test is read where it fails")]
+#[track_caller]
+pub fn skipped(why: impl std::fmt::Display) {
+    let strict = std::env::var_os("CB_TEST_STRICT").is_some_and(|value| value == "1");
+    assert!(!strict, "skipped, which CB_TEST_STRICT=1 does not allow: {why}");
+    eprintln!("skipped: {why}");
+}
+
+/// Fails in words of its own where a call gave up waiting for the lock: it ran
+/// unprotected then, and what a test counts is off for no fault of cb's.
+#[track_caller]
+pub fn got_the_lock(stderr: &str) {
+    let gave_up = stderr.lines().find(|line| line.contains(" is locked by another process"));
+    assert!(
+        gave_up.is_none(),
+        "a call waited longer for the lock than cb does (1 s): the disk or the machine is too \
+         slow for so many at once, or somebody keeps the lock: {}",
+        gave_up.unwrap_or_default()
+    );
 }
 
 /// The binary under test.
