@@ -39,7 +39,7 @@ fn of_two_hundred_at_once_one_is_the_trial() {
         let cb = Cb::new();
         cb.make_due("x");
         let (gate, opener) = io::pipe().unwrap();
-        let script = "echo run >> runs; while [ ! -e go ]; do sleep 0.05; done";
+        let script = "echo run >> runs; n=0; while [ ! -e go ] && [ $((n += 1)) -lt 900 ]; do sleep 0.05; done";
         let mut waiting = crowd(&cb, &gate, CROWD, "", script);
         drop(gate);
         drop(opener);
@@ -74,7 +74,8 @@ fn no_more_trials_run_than_the_round_has() {
     let cb = Cb::new();
     cb.make_due("x");
     let (gate, opener) = io::pipe().unwrap();
-    let script = "echo run >> runs; while [ ! -e go ]; do sleep 0.05; done";
+    let script =
+        "echo run >> runs; n=0; while [ ! -e go ] && [ $((n += 1)) -lt 900 ]; do sleep 0.05; done";
     let mut waiting = crowd(&cb, &gate, 40, "--half-open-calls 3", script);
     drop((gate, opener));
     eventually("all but three have ended", || {
