@@ -168,7 +168,7 @@ fn nohup_holds_for_the_command() {
     for options in [&[][..], &["--timeout", "60"]] {
         let mut command = Command::new("nohup");
         cb.environ(&mut command);
-        let script = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 6";
+        let script = "echo $$ > pid; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; exit 6";
         command.arg(binary()).arg("exec").args(options).args(["x", "--", "sh", "-c", script]);
         command.current_dir(cb.path(""));
         let live = Live::start(command);
@@ -185,7 +185,7 @@ fn nohup_holds_for_the_command() {
 #[test]
 fn a_background_job_of_a_script_ignores_int() {
     let cb = Cb::new();
-    let inner = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 6";
+    let inner = "echo $$ > pid; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; exit 6";
     // A shell without job control has its background jobs ignore INT and QUIT.
     for start in ["", "trap '' INT QUIT;"] {
         let script =

@@ -179,7 +179,11 @@ fn of_rejected_calls() {
     );
     cb.run(["release", "-q", "x"]).code(0);
     cb.make_due("x");
-    let trial = Live::start(cb.sh([], "x", "touch ready; while [ ! -e go ]; do sleep 0.02; done"));
+    let trial = Live::start(cb.sh(
+        [],
+        "x",
+        "touch ready; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done",
+    ));
     cb.sees("ready");
     let (_, value) = report(&cb, &[], ["true"]);
     check(

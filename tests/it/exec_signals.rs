@@ -43,7 +43,7 @@ fn said_nothing(ran: &Ran) {
 fn deliveries(options: &[&str], signal: i32, name: &str, count: usize) -> usize {
     let cb = Cb::new();
     let script = format!(
-        "trap 'echo got >> got' {name}; touch ready; while [ ! -e go ]; do sleep 0.02; done"
+        "trap 'echo got >> got' {name}; touch ready; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done"
     );
     let live = Live::start(sh(&cb, options, &script));
     cb.sees("ready");
@@ -71,7 +71,7 @@ fn cb_outlives_the_child_and_ends_as_it_does() {
         for options in BOTH {
             let cb = Cb::new();
             let script = format!(
-                "trap 'touch got; while [ ! -e go ]; do sleep 0.02; done; touch done; exit 7' \
+                "trap 'touch got; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; touch done; exit 7' \
                  {name}; touch ready; while :; do sleep 0.02; done"
             );
             let mut live = Live::start(sh(&cb, options, &script));
@@ -243,7 +243,8 @@ fn a_stopped_child_that_is_told_to_end_is_not_waited_for() {
 fn after_kill_nine_of_cb_the_child_goes_on() {
     for options in BOTH {
         let cb = Cb::new();
-        let script = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; touch done";
+        let script =
+            "echo $$ > pid; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; touch done";
         let live = Live::start(sh(&cb, options, script));
         let child = cb.pid("pid");
         live.send(libc::SIGKILL);
@@ -276,7 +277,8 @@ fn after_kill_nine_of_cb_its_trial_is_free_at_once() {
     for options in BOTH {
         let cb = Cb::new();
         cb.make_due("x");
-        let script = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; touch done";
+        let script =
+            "echo $$ > pid; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; touch done";
         let live = Live::start(sh(&cb, options, script));
         let child = cb.pid("pid");
         cb.exec("x", ["true"]).code(75).one_line("half-open");

@@ -113,7 +113,7 @@ fn the_child_leads_a_group_unless_it_stays_in_the_foreground() {
     let check = |options: &[&str], own: bool| {
         let cb = Cb::new();
         let mut command = cb.command(["exec"]);
-        let script = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done";
+        let script = "echo $$ > pid; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done";
         command.args(options).args(["x", "--", "sh", "-c", script]).current_dir(cb.path(""));
         let live = Live::start(command);
         let (child, ours) = (cb.pid("pid"), live.pid());
