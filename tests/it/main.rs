@@ -19,6 +19,7 @@ mod exec_timeout;
 mod faults;
 mod man;
 mod manual;
+mod regressions;
 mod rooms;
 mod simulate;
 mod smoke;
