@@ -13,7 +13,7 @@ use crate::error::Error;
 pub const WAIT_MAX: Duration = Duration::from_secs(1);
 
 const PAUSE_MIN: Duration = Duration::from_micros(50);
-const PAUSE_MAX: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(2);
 
 /// Tries one exclusive lock; `false` where another process holds one.
 ///
