@@ -123,9 +123,10 @@ fn sh_once_ready(script: &str, timeout_ms: u64, kill_after_ms: u64) -> String {
     // SAFETY: nothing in this process uses 8 or 9 but the pipe itself, whose own
     // descriptors stay open.
     unsafe {
-        let (read, write) = (reader.into_raw_fd(), writer.into_raw_fd());
-        libc::dup2(libc::fcntl(read, libc::F_DUPFD_CLOEXEC, 10), 8);
-        libc::dup2(libc::fcntl(write, libc::F_DUPFD_CLOEXEC, 10), 9);
+        let ends = [reader.into_raw_fd(), writer.into_raw_fd()];
+        let [read, write] = ends.map(|end| libc::fcntl(end, libc::F_DUPFD_CLOEXEC, 10));
+        libc::dup2(read, 8);
+        libc::dup2(write, 9);
     }
     sh(script, |request| {
         within(timeout_ms, kill_after_ms)(request);
