@@ -458,7 +458,7 @@ fn those_left_behind_have_the_rest_of_the_time() {
 
 #[test]
 fn one_left_behind_whose_name_is_not_text_counts() {
-    let stays = r#"trap "" TERM; printf "\377) Z" >/proc/$$/comm; echo >&9
+    let stays = r#"trap "" TERM HUP; printf "\377) Z" >/proc/$$/comm; echo >&9
         while :; do kill -STOP $$; done"#;
     let script = format!("sh -c '{stays}' & exec sleep 60");
     check_once_ready(&script, (100, 600), "Signal(15) term kill []");
