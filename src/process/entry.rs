@@ -55,7 +55,8 @@ impl Startup {
     }
 
     /// Undoes the blocking that `run` leaves behind: from here on a signal ends
-    /// cb as it would any program. For a wait between two runs.
+    /// cb as it would any program. For a wait between two runs, and for the time
+    /// after the last one's end was recorded.
     pub fn unblock_signals(&self) {
         Set::waited().without(&self.mask).unblock();
     }

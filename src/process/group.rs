@@ -52,18 +52,32 @@ fn lives_in_proc(group: Pid) -> Option<bool> {
             continue;
         }
         seen = true;
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        if state_and_group(&stat).is_some_and(|(dead, of)| !dead && of == group) {
+        let stat = fs::read(entry.path().join("stat")).unwrap_or_default();
+        let lives = match state_and_group(&stat) {
+            Some((dead, of)) => !dead && of == group,
+            // Hidden, or gone by now: one that is in the group may be alive.
+            None => is_in(name.to_str(), group),
+        };
+        if lives {
             return Some(true);
         }
     }
     seen.then_some(false)
 }
 
+/// Whether there is a process of this number, dead or alive, in this group.
+fn is_in(process: Option<&str>, group: i32) -> bool {
+    let process = process.and_then(|digits| Pid::from_raw(digits.parse().ok()?));
+    process.is_some_and(|process| {
+        rustix::process::getpgid(Some(process)).is_ok_and(|of| of.as_raw_nonzero().get() == group)
+    })
+}
+
 /// Whether the process is dead, and its group: fields 3 and 5 of its `stat`. The
-/// name before them may hold anything, also parentheses.
-fn state_and_group(stat: &str) -> Option<(bool, i32)> {
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+/// name before them may hold any bytes, also parentheses.
+fn state_and_group(stat: &[u8]) -> Option<(bool, i32)> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let mut fields = std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace();
     let dead = matches!(fields.next()?, "Z" | "X");
     Some((dead, fields.nth(1)?.parse().ok()?))
 }
@@ -74,9 +88,20 @@ mod tests {
 
     #[test]
     fn reads_state_and_group() {
-        assert_eq!(state_and_group("7 (a) b) S 1 42 42 0"), Some((false, 42)));
-        assert_eq!(state_and_group("7 (sh) Z 1 42 42 0"), Some((true, 42)));
-        assert_eq!(state_and_group("7 (sh"), None);
+        assert_eq!(state_and_group(b"7 (a) b) S 1 42 42 0"), Some((false, 42)));
+        assert_eq!(state_and_group(b"7 (sh) Z 1 42 42 0"), Some((true, 42)));
+        assert_eq!(state_and_group(b"7 (\xff) Z) S 1 42 42 0"), Some((false, 42)));
+        assert_eq!(state_and_group(b"7 (sh"), None);
+        assert_eq!(state_and_group(b""), None);
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_read_is_looked_up_by_its_number() {
+        let group = rustix::process::getpgrp().as_raw_nonzero().get();
+        let me = rustix::process::getpid().as_raw_nonzero().to_string();
+        assert!(is_in(Some(&me), group));
+        assert!(!is_in(Some(&me), i32::MAX));
+        assert!(!is_in(Some("0"), group) && !is_in(Some(&i32::MAX.to_string()), group));
     }
 
     #[test]

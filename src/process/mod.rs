@@ -56,9 +56,6 @@ use spawn::{Place, Started};
 use terminal::Terminal;
 use wait::{OwnGroup, Watch};
 
-/// How long a command gets from TERM to KILL where nobody says.
-pub const KILL_AFTER_DEFAULT: Duration = Duration::from_secs(5);
-
 /// A command to run.
 pub struct Request<'a> {
     /// Its name, found in PATH unless it has a slash; also its `argv[0]`.
@@ -69,7 +66,7 @@ pub struct Request<'a> {
     pub env: &'a [(&'a str, String)],
     /// How long it may run; `None`: for ever. Zero is over at once.
     pub timeout: Option<Duration>,
-    /// How long after TERM it is killed.
+    /// How long after TERM it is killed; means nothing without a timeout.
     pub kill_after: Duration,
     /// With a timeout: leave it in cb's group, and end it alone.
     pub foreground: bool,
@@ -80,14 +77,14 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A command without a time limit.
+    /// A command without a time limit; whoever sets one sets `kill_after` too.
     pub fn new(program: &'a OsStr, args: &'a [OsString], clock: fn() -> Duration) -> Self {
         Request {
             program,
             args,
             env: &[],
             timeout: None,
-            kill_after: KILL_AFTER_DEFAULT,
+            kill_after: Duration::ZERO,
             foreground: false,
             die_with_parent: false,
             clock,

@@ -32,6 +32,11 @@ const NOT_WAITED: [c_int; 11] = [
 /// The signals that a write can raise in cb.
 const OF_WRITES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
+/// What a terminal sends to a whole group: for keys and a new size, and when it
+/// is hung up.
+pub(super) const OF_TERMINALS: [c_int; 6] =
+    [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGWINCH, libc::SIGHUP, libc::SIGCONT];
+
 /// A set of signals, as the system calls take it.
 #[derive(Clone, Copy)]
 pub(super) struct Set(libc::sigset_t);
@@ -75,7 +80,16 @@ impl Set {
         }
     }
 
-    fn contains(&self, signal: c_int) -> bool {
+    /// Those that wait to be taken.
+    pub(super) fn pending() -> Self {
+        let mut set = Self::empty();
+        // SAFETY: the set is initialised and outlives the call.
+        unsafe { libc::sigpending(&raw mut set.0) };
+        set
+    }
+
+    /// Whether this one is in the set.
+    pub(super) fn contains(&self, signal: c_int) -> bool {
         // SAFETY: the set is initialised; a bad number gives -1.
         unsafe { libc::sigismember(&raw const self.0, signal) == 1 }
     }
@@ -112,10 +126,7 @@ impl Set {
 
 /// Whether this signal waits to be taken.
 pub(super) fn is_pending(signal: c_int) -> bool {
-    let mut set = Set::empty();
-    // SAFETY: the set is initialised and outlives the call.
-    unsafe { libc::sigpending(&raw mut set.0) };
-    set.contains(signal)
+    Set::pending().contains(signal)
 }
 
 /// A signal that came.
@@ -152,8 +163,16 @@ pub(super) fn wait(set: &Set, timeout: Option<Duration>) -> Option<Arrival> {
 }
 
 /// Takes this signal if it is pending.
-pub(super) fn take(signal: c_int) {
-    wait(&Set::of(&[signal]), Some(Duration::ZERO));
+pub(super) fn take(signal: c_int) -> Option<Arrival> {
+    wait(&Set::of(&[signal]), Some(Duration::ZERO))
+}
+
+/// Takes those of these that are pending. Safe in a child that shares memory
+/// with its parent.
+pub(super) fn take_all(signals: &[c_int]) {
+    let set = Set::of(signals);
+    // Each is pending once; the bound is for somebody who sends them in a loop.
+    let _ = signals.iter().take_while(|_| wait(&set, Some(Duration::ZERO)).is_some()).count();
 }
 
 /// Whether this signal is ignored, as `nohup` and shells arrange it.

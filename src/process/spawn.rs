@@ -291,6 +291,10 @@ impl Plan {
     /// In the child: what is different from cb. The mask comes last, so that no
     /// signal arrives before the child is what it is to be.
     fn set_up(&self) {
+        // The terminal sent these to cb too, which passes them on when this is
+        // the command. Here a stop would be for ever, since cb stands still, and
+        // a core file would be cb's.
+        signals::take_all(&signals::OF_TERMINALS);
         if self.place.own_group {
             // SAFETY: neither call touches memory. TTOU is blocked, so the group
             // that is in the background until here may take the foreground.

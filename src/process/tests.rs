@@ -116,6 +116,36 @@ fn within(timeout_ms: u64, kill_after_ms: u64) -> impl Fn(&mut Request<'_>) {
 
 fn as_is(_: &mut Request<'_>) {}
 
+/// Like `sh` with a time limit, whose time begins only when the script wrote to
+/// descriptor 9: however slow the machine, its traps are set then.
+fn sh_once_ready(script: &str, timeout_ms: u64, kill_after_ms: u64) -> String {
+    let (reader, writer) = io::pipe().unwrap();
+    // SAFETY: nothing in this process uses 8 or 9 but the pipe itself, whose own
+    // descriptors stay open.
+    unsafe {
+        let ends = [reader.into_raw_fd(), writer.into_raw_fd()];
+        let [read, write] = ends.map(|end| libc::fcntl(end, libc::F_DUPFD_CLOEXEC, 10));
+        libc::dup2(read, 8);
+        libc::dup2(write, 9);
+    }
+    sh(script, |request| {
+        within(timeout_ms, kill_after_ms)(request);
+        request.clock = clock_from_ready;
+    })
+}
+
+fn clock_from_ready() -> Duration {
+    let mut fds = libc::pollfd { fd: 8, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which outlives the call.
+    unsafe { libc::poll(&raw mut fds, 1, 0) };
+    if fds.revents & libc::POLLIN == 0 { Duration::ZERO } else { clock() }
+}
+
+#[track_caller]
+fn check_once_ready(script: &str, (timeout_ms, kill_after_ms): (u64, u64), expected: &str) {
+    assert_eq!(isolated(|| sh_once_ready(script, timeout_ms, kill_after_ms)), expected, "{script}");
+}
+
 #[test]
 fn ends_are_told() {
     check("exit 7", as_is, "Code(7) []");
@@ -281,6 +311,88 @@ fn signals_reach_the_child_once() {
     check(real_time, as_is, "Code(9) [37]");
 }
 
+/// Makes this process, which leads a session, the foreground of a new terminal;
+/// returns the end that a person sits at.
+fn open_terminal() -> File {
+    let mut fds = [-1; 2];
+    let nothing = std::ptr::null_mut();
+    // SAFETY: both numbers are written; the descriptors are new and nobody else's.
+    unsafe {
+        let opened = libc::openpty(
+            &raw mut fds[0],
+            &raw mut fds[1],
+            nothing,
+            std::ptr::null(),
+            std::ptr::null(),
+        );
+        assert_eq!(opened, 0, "{}", io::Error::last_os_error());
+        assert_eq!(libc::ioctl(fds[1], libc::TIOCSCTTY, 0), 0);
+        File::from_raw_fd(fds[0])
+    }
+}
+
+/// What becomes of a command when this key was typed just before it was started.
+fn typed_early(key: u8, signal: i32, startup: &Startup, command: &[&str]) -> String {
+    signals::Set::waited().block();
+    let mut terminal = open_terminal();
+    terminal.write_all(&[key]).unwrap();
+    while !signals::is_pending(signal) {
+        std::thread::sleep(ms(1));
+    }
+    let args: Vec<OsString> = command[1..].iter().map(OsString::from).collect();
+    words(&Request::new(OsStr::new(command[0]), &args, clock), startup)
+}
+
+#[test]
+fn what_is_typed_before_the_child_exists_reaches_it() {
+    for (key, signal) in [(0x03, libc::SIGINT), (0x1c, libc::SIGQUIT)] {
+        let said = isolated(|| {
+            let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+            rustix::process::setrlimit(rustix::process::Resource::Core, no_core).unwrap();
+            let startup = Startup::take_over(Vec::new());
+            typed_early(key, signal, &startup, &["sleep", "60"])
+        });
+        assert_eq!(said, format!("Signal({signal}) [{signal}]"));
+    }
+    let said = isolated(|| {
+        // Nobody here could continue it: the child has it blocked, and looks.
+        signals::Set::of(&[libc::SIGTSTP]).make_mask();
+        let startup = Startup::take_over(Vec::new());
+        let look = "until grep -q '^ShdPnd:.*80000$' /proc/$$/status; do sleep 0.02; done";
+        typed_early(0x1a, libc::SIGTSTP, &startup, &["bash", "-c", look])
+    });
+    assert_eq!(said, "Code(0) [20]");
+}
+
+#[test]
+fn what_cb_wrote_into_a_broken_pipe_was_not_sent_to_the_child() {
+    let said = isolated(|| {
+        signals::set_ignored(libc::SIGPIPE, false);
+        let startup = Startup::take_over(Vec::new());
+        signals::send(signals::To::Myself, libc::SIGPIPE);
+        let args = ["-c".into(), "kill -PIPE $$".into()];
+        words(&Request::new(OsStr::new("sh"), &args, clock), &startup)
+    });
+    assert_eq!(said, "Signal(13) []");
+}
+
+#[test]
+fn a_signal_that_is_told_with_the_end_does_not_end_cb_afterwards() {
+    // cb stands still until the child, which it got the same signal as, is dead:
+    // SIGCHLD comes before a real-time signal then.
+    let script = "(until grep -q '^State:.Z' /proc/$$/status; do sleep 0.02; done
+        kill -CONT $PPID) >/dev/null & kill -STOP $PPID
+        kill -s RTMIN+3 $PPID; kill -s RTMIN+3 $$";
+    let said = isolated(|| {
+        let startup = Startup::take_over(Vec::new());
+        let args = ["-c".into(), script.into()];
+        let said = words(&Request::new(OsStr::new("sh"), &args, clock), &startup);
+        startup.unblock_signals();
+        said
+    });
+    assert_eq!(said, "Signal(37) [37]");
+}
+
 #[test]
 fn signals_wait_after_the_end_until_they_are_let_through() {
     let said = isolated(|| {
@@ -305,13 +417,12 @@ fn write_to_stdout(text: &str) {
 
 #[test]
 fn an_ignored_signal_stays_ignored() {
-    let script = "kill -HUP $PPID; sleep 0.1; exit 4";
     let said = isolated(|| {
         signals::set_ignored(libc::SIGHUP, true);
-        sh(script, as_is)
+        sh("kill -HUP $PPID; sleep 0.1; exit 4", as_is)
     });
     assert_eq!(said, "Code(4) []");
-    check(script, as_is, "Signal(1) [1]");
+    check("kill -HUP $PPID; exec sleep 60", as_is, "Signal(1) [1]");
 }
 
 #[test]
@@ -329,35 +440,42 @@ fn time_that_is_up_ends_the_group() {
     check("exec sleep 60", within(100, 9000), "Signal(15) term []");
     check("exec sleep 60", within(0, 9000), "Signal(15) term []");
     check("sleep 60 & sleep 60", within(100, 9000), "Signal(15) term []");
-    check("trap '' TERM; sleep 60; sleep 60", within(100, 100), "Signal(9) term kill []");
-    check(
-        "(trap '' TERM; sleep 60; sleep 60) & exec sleep 60",
-        within(100, 200),
-        "Signal(15) term kill []",
-    );
     check("kill -STOP $$", within(100, 9000), "Signal(15) term []");
-    check("trap 'exit 3' TERM; while :; do sleep 0.01; done", within(100, 9000), "Code(3) term []");
+    let deaf = "trap '' TERM; echo >&9; sleep 60; sleep 60";
+    check_once_ready(deaf, (100, 100), "Signal(9) term kill []");
+    let deaf = "(trap '' TERM; echo >&9; sleep 60; sleep 60) & exec sleep 60";
+    check_once_ready(deaf, (100, 200), "Signal(15) term kill []");
+    let polite = "trap 'exit 3' TERM; echo >&9; while :; do sleep 0.01; done";
+    check_once_ready(polite, (100, 9000), "Code(3) term []");
 }
 
 #[test]
 fn those_left_behind_have_the_rest_of_the_time() {
-    let script = "(trap 'sleep 0.2; echo tidy; exit' TERM; while :; do sleep 0.01; done) &
-        sleep 0.05; exec sleep 60";
-    check(script, within(200, 9000), "tidy\nSignal(15) term []");
+    let script = "(trap 'sleep 0.2; echo tidy; exit' TERM; echo >&9;
+        while :; do sleep 0.01; done) & exec sleep 60";
+    check_once_ready(script, (100, 9000), "tidy\nSignal(15) term []");
+}
+
+#[test]
+fn one_left_behind_whose_name_is_not_text_counts() {
+    let stays = r#"trap "" TERM HUP; printf "\377) Z" >/proc/$$/comm; echo >&9
+        while :; do kill -STOP $$; done"#;
+    let script = format!("sh -c '{stays}' & exec sleep 60");
+    check_once_ready(&script, (100, 600), "Signal(15) term kill []");
 }
 
 #[test]
 fn a_child_that_ends_in_time_may_leave_others_behind() {
-    check("(sleep 0.4; echo later) & exit 0", within(9000, 9000), "Code(0) []later\n");
+    check("(sleep 1; echo later) & exit 0", within(9000, 9000), "Code(0) []later\n");
 }
 
 #[test]
 fn in_the_foreground_only_the_child_is_ended() {
     let alone = |request: &mut Request<'_>| {
-        within(100, 9000)(request);
+        within(1000, 9000)(request);
         request.foreground = true;
     };
-    check("(sleep 0.4; echo later) & exec sleep 60", alone, "Signal(15) term []later\n");
+    check("(sleep 2; echo later) & exec sleep 60", alone, "Signal(15) term []later\n");
 }
 
 #[test]
@@ -368,7 +486,8 @@ fn where_nobody_can_continue_it_a_stop_ends_at_once() {
 
 #[test]
 fn a_stopped_child_is_waited_for() {
-    let script = "(sleep 0.2; kill -CONT $$) & kill -STOP $$; exit 5";
+    let script = "(until grep -q '^State:.T' /proc/$$/status; do sleep 0.02; done
+        kill -CONT $$) & kill -STOP $$; exit 5";
     check(script, as_is, "Code(5) []");
 }
 
@@ -402,12 +521,18 @@ fn the_child_outlives_a_killed_cb_unless_told_not_to() {
 
 #[test]
 fn cb_can_end_by_the_same_signal() {
-    for signal in [libc::SIGTERM, libc::SIGSEGV, libc::SIGKILL, libc::SIGHUP] {
+    let signals = [libc::SIGTERM, libc::SIGSEGV, libc::SIGKILL, libc::SIGHUP, libc::SIGPIPE];
+    let both = |signal| [(signal, false), (signal, true)];
+    for (signal, let_through) in signals.into_iter().flat_map(both) {
         // SAFETY: as in `isolated`.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             signals::set_ignored(signal, true);
+            let startup = Startup::take_over(Vec::new());
             signals::Set::waited().block();
+            if let_through {
+                startup.unblock_signals();
+            }
             // SAFETY: ends the process at once.
             unsafe { libc::_exit(signals::end_by_signal(signal)) };
         }

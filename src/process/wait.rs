@@ -107,6 +107,7 @@ impl<'a> Watch<'a> {
     }
 
     fn until_end(&mut self) -> Result<End, Error> {
+        self.pass_on_what_came_early();
         loop {
             let due = self.deadline.due((self.clock)());
             match due {
@@ -173,25 +174,37 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Passes on what was typed before the child was the command, and so did not
+    /// reach it: all that is pending now. What came within the few instructions
+    /// since then reaches it twice, or there would be a moment in which it is
+    /// lost.
+    fn pass_on_what_came_early(&mut self) {
+        let pending = Set::pending();
+        let early = signals::OF_TERMINALS.into_iter().filter(|&signal| pending.contains(signal));
+        for arrival in early.filter_map(signals::take) {
+            self.on_signal(&Arrival { from_kernel: false, ..arrival });
+        }
+    }
+
     /// Whether the kernel, which sent this to cb, sent it to the child as well:
     /// what is typed goes to the whole foreground group. A hang-up does too,
     /// except that the leader of a session gets it alone; an alarm is cb's own.
     fn has_it_too(&self, signal: i32) -> bool {
-        let typed = match signal {
-            libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGWINCH => true,
+        let to_the_group = match signal {
             libc::SIGHUP | libc::SIGCONT => {
                 rustix::process::getsid(None) != Ok(rustix::process::getpid())
             }
-            _ => false,
+            _ => signals::OF_TERMINALS.contains(&signal),
         };
-        typed && self.own_group.is_none()
+        to_the_group && self.own_group.is_none()
     }
 
     /// Two ways in which a person ends the child, but not through cb. What is
     /// typed while the child's group holds the terminal goes to that alone: a
     /// child that ends by it, or with the shell's code for it, was meant; so is
-    /// one that had the terminal when that was hung up. And what is sent to cb and the child one after the other, as at a system's
-    /// shutdown, may end the child before it was taken here.
+    /// one that had the terminal when that was hung up. And what is sent to cb
+    /// and the child one after the other, as at a system's shutdown, may end the
+    /// child before it was taken here. It is now: cb ends as the child did.
     fn note_missed(&mut self, end: End) {
         let signal = match end {
             End::Signal(signal) => signal,
@@ -205,7 +218,8 @@ impl<'a> Watch<'a> {
         };
         let typed =
             TYPED_ENDS.contains(&signal) && self.own_group.as_ref().is_some_and(holds_terminal);
-        if typed || (signal > 0 && signals::is_pending(signal)) {
+        let may_be_sent = self.waited.contains(signal) && signal != libc::SIGCHLD;
+        if typed || (may_be_sent && signals::take(signal).is_some()) {
             self.sent = self.sent.with(signal);
         }
     }
