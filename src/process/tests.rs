@@ -390,7 +390,8 @@ fn a_signal_that_is_told_with_the_end_does_not_end_cb_afterwards() {
         startup.unblock_signals();
         said
     });
-    assert_eq!(said, "Signal(37) [37]");
+    // The CONT that woke cb may be taken before the child's end or not at all.
+    assert!(["Signal(37) [37]", "Signal(37) [18, 37]"].contains(&said.as_str()), "{said}");
 }
 
 #[test]
