@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -209,7 +210,8 @@ pub fn got_the_lock(stderr: &str) {
 
 /// The binary under test.
 pub fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_cb"))
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| assert_cmd::cargo::cargo_bin!("cb").into());
+    &BINARY
 }
 
 /// A cb that has ended.
