@@ -26,6 +26,8 @@ pub struct Reading {
 
 /// Where the time comes from.
 pub trait Clock {
+    /// Looks up what is looked up once, so that no later reading waits for it.
+    fn prepare(&self) {}
     /// The clocks now.
     fn read(&self) -> Reading;
     /// A time that only grows: for how long something takes.
@@ -41,6 +43,10 @@ pub struct SystemClock {
 }
 
 impl Clock for SystemClock {
+    fn prepare(&self) {
+        self.boot_id.get_or_init(read_boot_id);
+    }
+
     fn read(&self) -> Reading {
         Reading {
             wall_ms: wall_ms(SystemTime::now()),

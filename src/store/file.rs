@@ -106,8 +106,8 @@ impl FileStore {
         absent: Absent,
         work: impl FnOnce(&mut Entered) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        // What the clocks have to look up once, they look up before others wait.
-        self.clock.read();
+        // Before the lock: nobody shall wait for it.
+        self.clock.prepare();
         let begin = self.clock.monotonic();
         while self.clock.monotonic().saturating_sub(begin) < lock::WAIT_MAX {
             let Some(mut entered) = self.enter(name, absent)? else { continue };
