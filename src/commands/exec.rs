@@ -1,6 +1,6 @@
 //! `cb exec`: ask the breaker, run the command, tell the breaker, end alike.
 
-use super::operate::{Done, operate};
+use super::call::{Admission, Caller, Granted, Refusal, finished};
 use super::output::Voice;
 use super::result::{Report, Sink};
 use super::setup::Setup;
@@ -8,47 +8,17 @@ use crate::cli::ExecWords;
 use crate::clock;
 use crate::error::{Error, plain};
 use crate::exit;
-use crate::model::breaker::{Holder, Rejection};
 use crate::model::outcome::{End, ExitReport};
 use crate::model::text::duration;
-use crate::model::{BreakerName, Finished, Outcome, Permit, State, Step, Verdict, View};
+use crate::model::{BreakerName, Finished, Outcome};
 use crate::process::{self, Notice, Request, Startup};
 use crate::render::sentence;
-use crate::settings::{self, OnStoreError, Settings};
-use crate::store::{Absent, FileStore, Keep, PermitFile, Store};
+use crate::settings;
 
-/// The answer to "may this command run?".
-enum Admission {
-    Granted(Granted),
-    Rejected(Box<Refusal>),
-    /// The store cannot be used, and without it the command shall not run.
-    Refused(Error),
-}
-
-/// A command that may run.
-struct Granted {
-    /// Its permit; none where the store cannot be used and it runs all the same.
-    permit: Option<Permit>,
-    /// The kernel's hold on the permit, for the life of the call.
-    held: Option<PermitFile>,
-    before: Option<State>,
-    after: Option<State>,
-}
-
-/// A command that may not.
-struct Refusal {
-    why: Rejection,
-    before: State,
-    after: View,
-}
-
-/// A call of one command through one breaker.
+/// A call of one command.
 struct Call<'a> {
     words: &'a ExecWords,
-    name: &'a BreakerName,
-    settings: Settings,
-    /// None where not even its place can be told.
-    store: Option<FileStore>,
+    caller: Caller<'a>,
 }
 
 /// Runs the command, or does not; the exit status of cb.
@@ -86,15 +56,16 @@ fn attempt(
         Err(error) if error.is_of_store() => None,
         Err(error) => return Err(error),
     };
-    let call = Call { words, name, settings, store };
+    let flags = Some(settings::flags_text(&words.flags));
+    let call = Call { words, caller: Caller { name, settings, store, flags } };
     let voice = Voice { name: name.as_str(), quiet: words.quiet };
-    match call.admit(&voice)? {
+    match call.caller.admit(&voice)? {
         Admission::Refused(error) => {
             Err(Error::Refused { name: name.to_string(), why: Box::new(error) })
         }
         Admission::Rejected(refusal) => {
             voice.say(format_args!("not run: {}", sentence::of(&refusal.after)));
-            let status = i32::from(call.settings.open_exit_code);
+            let status = i32::from(call.caller.settings.open_exit_code);
             sink.write(&refusal.report(voice.name, status), &voice);
             Ok(status)
         }
@@ -103,55 +74,6 @@ fn attempt(
 }
 
 impl Call<'_> {
-    fn admit(&self, voice: &Voice<'_>) -> Result<Admission, Error> {
-        let asked = match &self.store {
-            Some(store) => self.ask(store),
-            None => Err(Error::NoStore),
-        };
-        match asked {
-            Ok(done) => {
-                done.receipt.notices.iter().for_each(|notice| voice.say(notice));
-                Ok(match done.value {
-                    Admission::Granted(granted) => {
-                        Admission::Granted(Granted { held: done.receipt.permit, ..granted })
-                    }
-                    not_granted => not_granted,
-                })
-            }
-            Err(error) if !error.is_of_store() => Err(error),
-            Err(error) => match self.settings.on_store_error {
-                OnStoreError::Refuse => Ok(Admission::Refused(error)),
-                OnStoreError::Run => {
-                    voice.say(format_args!("{error}; running the command unprotected"));
-                    let (permit, held, before, after) = (None, None, None, None);
-                    Ok(Admission::Granted(Granted { permit, held, before, after }))
-                }
-            },
-        }
-    }
-
-    fn ask(&self, store: &dyn Store) -> Result<Done<Admission>, Error> {
-        let flags = settings::flags_text(&self.words.flags);
-        let policy = &self.settings.policy;
-        operate(store, self.name, (Absent::Create, Keep::State), policy, |breaker, now| {
-            breaker.set_flags(&flags);
-            let before = breaker.state();
-            let step = breaker.admit(policy, now, Holder::Process);
-            step.map(|verdict| match verdict {
-                Verdict::Admit(permit) => Admission::Granted(Granted {
-                    permit: Some(permit),
-                    held: None,
-                    before: Some(before),
-                    after: Some(breaker.state()),
-                }),
-                Verdict::Reject(why) => {
-                    let after = breaker.view(policy, now);
-                    Admission::Rejected(Box::new(Refusal { why, before, after }))
-                }
-            })
-        })
-    }
-
     fn run(
         &self,
         granted: Granted,
@@ -162,12 +84,12 @@ impl Call<'_> {
         let mut notices = Vec::new();
         let ran = self.spawn(&granted, startup, &mut notices);
         let finished = match &ran {
-            Ok(exited) => finished(exited, exited.classify(&self.settings.codes)),
+            Ok(exited) => finished(exited, exited.classify(&self.caller.settings.codes)),
             // The call never came to be: its permit goes back.
             Err(_) => Finished::new(Outcome::Ignored, std::time::Duration::ZERO),
         };
-        let after = self.record(&granted, &finished, &mut notices);
-        drop(granted.held);
+        let (before, admitted) = (granted.before, granted.after);
+        let told = self.caller.record(granted, &finished, &mut notices);
         // All is told: from here on cb may be ended while it waits for those who
         // read its words.
         if !notices.is_empty() || sink.is_wanted() {
@@ -177,7 +99,8 @@ impl Call<'_> {
         let exited = ran?;
         let status = status_of(&exited);
         let report = Report::of_run(voice.name, &exited, finished.outcome, status);
-        sink.write(&report.between(granted.before, after.or(granted.after)), voice);
+        let after = told.map(|told| told.state).or(admitted);
+        sink.write(&report.between(before, after), voice);
         match exited.end {
             End::Signal(signal) if !exited.timed_out => Ok(process::end_by_signal(signal)),
             _ => Ok(status),
@@ -192,20 +115,16 @@ impl Call<'_> {
         startup: &Startup,
         notices: &mut Vec<String>,
     ) -> Result<ExitReport, Error> {
-        let state = match granted.after {
-            Some(State::HalfOpen) => State::HalfOpen,
-            _ => State::Closed,
-        };
         let env = [
-            ("CB_BREAKER", self.name.to_string()),
-            ("CB_STATE", state.name().to_owned()),
+            ("CB_BREAKER", self.caller.name.to_string()),
+            ("CB_STATE", granted.state_of_call().name().to_owned()),
             ("CB_ATTEMPT", "1".to_owned()),
         ];
         let (program, args) = self.words.command.split_first().expect("clap requires a command");
         let request = Request {
             env: &env,
-            timeout: self.settings.timeout,
-            kill_after: self.settings.kill_after,
+            timeout: self.caller.settings.timeout,
+            kill_after: self.caller.settings.kill_after,
             foreground: self.words.foreground,
             die_with_parent: self.words.die_with_parent,
             ..Request::new(program, args, clock::monotonic)
@@ -222,55 +141,12 @@ impl Call<'_> {
             });
         })
     }
-
-    /// Tells the breaker; the state after, if that can be told.
-    fn record(
-        &self,
-        granted: &Granted,
-        call: &Finished,
-        notices: &mut Vec<String>,
-    ) -> Option<State> {
-        let (Some(store), Some(permit)) = (&self.store, granted.permit) else { return None };
-        let policy = &self.settings.policy;
-        let keep = (Absent::Refuse, Keep::State);
-        let done = operate(store, self.name, keep, policy, |breaker, now| {
-            let step = breaker.record(policy, now, permit, call);
-            Step { value: breaker.state(), transitions: step.transitions }
-        });
-        match done {
-            Ok(done) => {
-                notices.extend(done.receipt.notices.iter().map(ToString::to_string));
-                Some(done.value)
-            }
-            // Somebody removed the breaker meanwhile: there is nothing to tell.
-            Err(Error::Unknown { .. }) => None,
-            Err(error) => {
-                notices.push(format!("{error}; this result is not recorded"));
-                None
-            }
-        }
-    }
 }
 
 impl Refusal {
     fn report<'a>(&self, name: &'a str, status: i32) -> Report<'a> {
-        let why = match self.why {
-            Rejection::Open { .. } => "open",
-            Rejection::NoTrialFree => "no_trial_free",
-            Rejection::ForcedOpen => "forced_open",
-        };
-        Report::of_rejection(name, why, status, self.after.retry_after_ms)
+        Report::of_rejection(name, self.why.name(), status, self.after.retry_after_ms)
             .between(Some(self.before), Some(self.after.state))
-    }
-}
-
-fn finished(exited: &ExitReport, outcome: Outcome) -> Finished {
-    Finished {
-        outcome,
-        duration: exited.duration,
-        exit_code: exited.exit_code(),
-        signal: exited.signal(),
-        timed_out: exited.timed_out,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file for each command: glue between the rooms, kept short.
 
 mod allow;
+mod call;
 mod check;
 pub mod completions;
 pub mod config;

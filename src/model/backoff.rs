@@ -1,8 +1,9 @@
-//! How long a breaker stays open: `open_for` x `open_backoff`^k, capped, spread.
+//! How long a breaker stays open, and a caller waits before it tries again: a
+//! first wait that grows by a factor each time, capped, spread.
 
 use std::time::Duration;
 
-use super::policy::{Growth, Policy};
+use super::policy::{Growth, Percent, Policy};
 
 /// Below the millisecond, the period is carried to this many parts, in decimal,
 /// so that 1.4 x 1.4 is 1.96 and not a little less.
@@ -18,6 +19,30 @@ pub fn open_period_ms(policy: &Policy, reopens: u32, draw: u64) -> u64 {
     let cap_ms = millis(policy.open_max).max(open_for_ms);
     let period_ms = grow(open_for_ms, policy.open_backoff, reopens, cap_ms);
     spread(period_ms, policy.open_jitter.hundredths(), draw)
+}
+
+/// How a caller waits before it tries again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryDelay {
+    /// Before the second attempt.
+    pub first: Duration,
+    /// The growth with each further one.
+    pub growth: Growth,
+    /// The longest; `first` where that is longer.
+    pub max: Duration,
+    /// The spread to both sides.
+    pub jitter: Percent,
+}
+
+impl RetryDelay {
+    /// The wait after so many attempts, at least one. `draw` as for
+    /// [`open_period_ms`].
+    pub fn after(&self, attempts: u32, draw: u64) -> Duration {
+        let first_ms = millis(self.first);
+        let cap_ms = millis(self.max).max(first_ms);
+        let wait_ms = grow(first_ms, self.growth, attempts.saturating_sub(1), cap_ms);
+        Duration::from_millis(spread(wait_ms, self.jitter.hundredths(), draw))
+    }
 }
 
 /// A duration in whole ms, rounded down.
@@ -60,7 +85,6 @@ fn spread(period_ms: u64, jitter_hundredths: u16, draw: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::policy::Percent;
 
     fn policy(open_for_ms: u64, growth: u32, open_max_ms: u64) -> Policy {
         Policy {
@@ -108,5 +132,21 @@ mod tests {
         assert_eq!(open_period_ms(&jittered, 0, 0), 800);
         assert_eq!(open_period_ms(&jittered, 0, u64::MAX), 1200);
         assert_eq!(open_period_ms(&jittered, 0, u64::MAX / 2), 1000);
+    }
+
+    #[test]
+    fn a_caller_waits_longer_each_time_up_to_the_cap() {
+        let delay = |max_s| RetryDelay {
+            first: Duration::from_secs(1),
+            growth: Growth::from_ten_thousandths(20_000).unwrap(),
+            max: Duration::from_secs(max_s),
+            jitter: Percent::from_hundredths(2000).unwrap(),
+        };
+        let waits = [1, 2, 3, 4, 9].map(|attempts| delay(8).after(attempts, u64::MAX / 2));
+        assert_eq!(waits, [1, 2, 4, 8, 8].map(Duration::from_secs));
+        assert_eq!(delay(8).after(1, 0), Duration::from_millis(800));
+        assert_eq!(delay(8).after(5, u64::MAX), Duration::from_millis(9600));
+        let half = Duration::from_millis(500);
+        assert_eq!(RetryDelay { max: half, ..delay(8) }.after(3, u64::MAX / 2).as_secs(), 1);
     }
 }

@@ -120,6 +120,22 @@ impl Breaker {
         Step { value, transitions }
     }
 
+    /// Counts a call that finds no room among those in flight, and so is not
+    /// admitted: the machine's own reason to reject it goes first, if it has one.
+    pub fn turn_away(&mut self, policy: &Policy, now: Now) -> Step<Rejection> {
+        let transitions = self.settle(policy, now);
+        let value = match &self.phase {
+            Phase::Open { retry_at_ms } if now.at_ms < *retry_at_ms => {
+                Rejection::Open { retry_at_ms: *retry_at_ms }
+            }
+            Phase::Held(Held { hold: Hold::ForcedOpen, .. }) => Rejection::ForcedOpen,
+            Phase::HalfOpen(round) if !round.has_room(policy) => Rejection::NoTrialFree,
+            _ => Rejection::NoRoom,
+        };
+        self.totals.rejected = self.totals.rejected.saturating_add(1);
+        Step { value, transitions }
+    }
+
     /// Takes the result of a call that was admitted with this permit.
     pub fn record(
         &mut self,

@@ -22,7 +22,7 @@ pub use breaker::Breaker;
 pub use event::{Hold, Reason, State, Step, Transition};
 pub use name::BreakerName;
 pub use outcome::{Finished, Outcome};
-pub use permit::{Permit, Verdict};
+pub use permit::{Permit, Rejection, Verdict};
 pub use policy::Policy;
 pub use view::View;
 

@@ -37,6 +37,20 @@ pub enum Rejection {
     NoTrialFree,
     /// A person forced it open.
     ForcedOpen,
+    /// As many calls are in flight as may be.
+    NoRoom,
+}
+
+impl Rejection {
+    /// The name that JSON sees.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rejection::Open { .. } => "open",
+            Rejection::NoTrialFree => "no_trial_free",
+            Rejection::ForcedOpen => "forced_open",
+            Rejection::NoRoom => "bulkhead",
+        }
+    }
 }
 
 /// What became of a result.

@@ -43,7 +43,7 @@ pub enum Holder {
 
 impl Round {
     pub(super) fn start_trial(&mut self, policy: &Policy, now: Now, holder: Holder) -> Option<u64> {
-        if self.taken() >= policy.half_open_calls {
+        if !self.has_room(policy) {
             return None;
         }
         let serial = self.next_serial;
@@ -51,6 +51,11 @@ impl Round {
         let until_ms = now.at_ms.saturating_add(millis(policy.permit_ttl));
         self.trials.push(Trial { serial, until_ms, holder });
         Some(serial)
+    }
+
+    /// Whether another trial may start.
+    pub(super) fn has_room(&self, policy: &Policy) -> bool {
+        self.taken() < policy.half_open_calls
     }
 
     /// Takes a trial out of flight; whether it was in it.

@@ -316,3 +316,22 @@ fn metrics_only_over_an_open_breaker_admits_and_counts_onto_the_old_window() {
         ",
     );
 }
+
+#[test]
+fn a_call_without_room_counts_as_rejected_and_moves_nothing() {
+    check(
+        "failures=1 open_for=100",
+        "0 turn-away -> rejected:no-room state=closed rejected=1
+         0 call failure -> counted closed>open:failure_count
+         10 turn-away -> rejected:open@100 state=open rejected=2
+         100 turn-away -> rejected:no-room state=open due=true rejected=3
+         100 start a -> admitted open>half-open:trial_due
+         100 turn-away -> rejected:no-trial state=half-open rejected=4
+         100 lose a -> state=half-open
+         100 turn-away -> rejected:no-room state=half-open
+         100 hold forced-open -> half-open>forced-open:manual
+         100 turn-away -> rejected:forced-open
+         100 hold disabled -> forced-open>disabled:manual
+         100 turn-away -> rejected:no-room rejected=7 admitted=2",
+    );
+}

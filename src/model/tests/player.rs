@@ -2,7 +2,7 @@
 //!
 //! A line is `TIME OP -> FACTS`. The ops: `call OUTCOME [MS]`, `start ID`,
 //! `finish ID OUTCOME [MS]`, `lose ID`, `trip [for MS]`, `reset`, `hold STATE
-//! [for MS]`, `release`, `view`, `policy KEY=VALUE...` (and keeps the rest).
+//! [for MS]`, `release`, `turn-away`, `view`, `policy KEY=VALUE...` (and keeps the rest).
 //! The facts: what came of it (`admitted`, `counted`, `uncounted`, `stale`,
 //! `rejected:...`), every transition (`from>to:reason`, `@TIME` if it matters),
 //! and any fields of the view after it (`calls=3`). What came of a line and its
@@ -38,6 +38,15 @@ pub fn check_each(policy_text: &str, lines: &[&str]) {
     let mut player = Player::new(policy(policy_text));
     for line in lines {
         player.play(line);
+    }
+}
+
+fn rejected(why: Rejection) -> String {
+    match why {
+        Rejection::Open { retry_at_ms } => format!("rejected:open@{retry_at_ms}"),
+        Rejection::NoTrialFree => "rejected:no-trial".to_owned(),
+        Rejection::ForcedOpen => "rejected:forced-open".to_owned(),
+        Rejection::NoRoom => "rejected:no-room".to_owned(),
     }
 }
 
@@ -160,6 +169,10 @@ impl Player {
                 let permit = self.permits[*id];
                 self.record(permit, rest, now, now.at_ms.saturating_sub(permit.started_ms))
             }
+            ["turn-away"] => {
+                let step = self.breaker.turn_away(&self.policy, now);
+                (rejected(step.value), step.transitions)
+            }
             ["lose", id] => quiet(self.breaker.lose(&self.policy, now, self.permits[*id])),
             ["trip", rest @ ..] => {
                 quiet(self.breaker.trip(&self.policy, now, &asked("ann", "test", rest)))
@@ -188,11 +201,7 @@ impl Player {
         let step = self.breaker.admit(&self.policy, now, Holder::Process);
         let (permit, said) = match step.value {
             Verdict::Admit(permit) => (Some(permit), "admitted".to_owned()),
-            Verdict::Reject(Rejection::Open { retry_at_ms }) => {
-                (None, format!("rejected:open@{retry_at_ms}"))
-            }
-            Verdict::Reject(Rejection::NoTrialFree) => (None, "rejected:no-trial".to_owned()),
-            Verdict::Reject(Rejection::ForcedOpen) => (None, "rejected:forced-open".to_owned()),
+            Verdict::Reject(why) => (None, rejected(why)),
         };
         assert_eq!(found, permit.is_some(), "a reading tells what the next call finds");
         (permit, said, step.transitions)
