@@ -7,6 +7,7 @@
 
 mod flags;
 mod help;
+mod instead;
 mod quick;
 mod tree;
 mod usage;
@@ -14,8 +15,9 @@ mod usage;
 use clap::{ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 
-pub use flags::{LATER_KEYS, POLICY_FLAGS, PolicyFlag};
-pub use tree::{HOLDS, OUTCOMES, SHELLS};
+pub use flags::{POLICY_FLAGS, PolicyFlag};
+pub use instead::{CacheWhat, CacheWords, QueueAdd, QueueRun, QueueWhat, QueueWords};
+pub use tree::{HOLDS, JOB_STATES, OUTCOMES, SHELLS};
 pub use usage::{HelpText, Stop};
 
 /// A setting from a flag: its key, and the text as it was given.
@@ -46,6 +48,10 @@ pub enum Words {
     Rm(ManualWords),
     /// `cb simulate`
     Simulate(SimulateWords),
+    /// `cb queue`
+    Queue(QueueWords),
+    /// `cb cache`
+    Cache(CacheWords),
     /// `cb config`
     Config(ConfigWords),
     /// `cb completions`, with the name of the shell
@@ -84,6 +90,12 @@ pub struct ExecWords {
     pub foreground: bool,
     /// `--die-with-parent`
     pub die_with_parent: bool,
+    /// `--hold-stdout`
+    pub hold_stdout: bool,
+    /// `--key KEY`
+    pub key: Option<OsString>,
+    /// `--idempotent`
+    pub idempotent: bool,
 }
 
 /// The words of `cb status`.
@@ -213,7 +225,7 @@ fn by_clap(args: Vec<OsString>) -> Result<Words, Stop> {
         None => (command(), String::new()),
     };
     let context = match (at, name.as_str()) {
-        (Some(at), "config") => with_subcommand(name, args.get(at + 1)),
+        (Some(at), "config" | "queue" | "cache") => with_subcommand(&tree, name, args.get(at + 1)),
         _ => name,
     };
     let matches = tree.try_get_matches_from(&args).map_err(|error| usage::stop(error, &context))?;
@@ -250,10 +262,11 @@ pub fn command_index(args: &[OsString]) -> Option<usize> {
     }
 }
 
-fn with_subcommand(name: String, word: Option<&OsString>) -> String {
-    match word.and_then(|word| word.to_str()) {
-        Some(word @ ("check" | "show" | "path")) => format!("{name} {word}"),
-        _ => name,
+fn with_subcommand(tree: &Command, name: String, word: Option<&OsString>) -> String {
+    let command = tree.find_subcommand(&name);
+    match command.zip(word).and_then(|(command, word)| command.find_subcommand(word)) {
+        Some(below) => format!("{name} {}", below.get_name()),
+        None => name,
     }
 }
 
@@ -293,6 +306,8 @@ fn words(mut root: ArgMatches, args: &[OsString]) -> Words {
             json: m.get_flag("json"),
             trace: one(&mut m, "trace"),
         }),
+        "queue" => Words::Queue(instead::queue(m, places, args)),
+        "cache" => Words::Cache(instead::cache(m, places)),
         "config" => Words::Config(config(m, places)),
         "completions" => Words::Completions(chosen(&mut m, "shell").expect("clap requires it")),
         "man" => {
@@ -303,24 +318,32 @@ fn words(mut root: ArgMatches, args: &[OsString]) -> Words {
 }
 
 fn exec(mut m: ArgMatches, places: Places, args: &[OsString]) -> ExecWords {
-    let mut command = many(&mut m, "command");
-    // With "--" before NAME, clap leaves the one after NAME. One that stands
-    // behind the "--" that clap took is the caller's command.
-    let taken = args.len().checked_sub(command.len() + 1).is_some_and(|at| args[at] == "--");
-    if command.len() > 1 && command[0] == "--" && !taken {
-        command.remove(0);
-    }
     ExecWords {
         places,
         name: required(&mut m, "name"),
-        command,
+        command: words_of_command(&mut m, args),
         flags: flags(&mut m),
         quiet: m.get_flag("quiet"),
         result_file: one(&mut m, "result-file"),
         result_fd: one(&mut m, "result-fd"),
         foreground: m.get_flag("foreground"),
         die_with_parent: m.get_flag("die-with-parent"),
+        hold_stdout: m.get_flag("hold-stdout"),
+        key: one(&mut m, "key"),
+        idempotent: m.get_flag("idempotent"),
     }
+}
+
+/// A command and its arguments, byte for byte.
+fn words_of_command(m: &mut ArgMatches, args: &[OsString]) -> Vec<OsString> {
+    let mut command = many(m, "command");
+    // With "--" before NAME, clap leaves the one after NAME. One that stands
+    // behind the "--" that clap took is the caller's command.
+    let taken = args.len().checked_sub(command.len() + 1).is_some_and(|at| args[at] == "--");
+    if command.len() > 1 && command[0] == "--" && !taken {
+        command.remove(0);
+    }
+    command
 }
 
 fn ask(mut m: ArgMatches, places: Places) -> AskWords {
@@ -359,7 +382,11 @@ fn places(m: &mut ArgMatches, above: Places) -> Places {
 }
 
 fn flags(m: &mut ArgMatches) -> Vec<Flag> {
-    POLICY_FLAGS.iter().filter_map(|flag| Some((flag.key, one(m, flag.long)?))).collect()
+    let mut flags = Vec::new();
+    for flag in &POLICY_FLAGS {
+        flags.extend(many(m, flag.long).into_iter().map(|word| (flag.key, word)));
+    }
+    flags
 }
 
 /// The value of an option, if the command has the option and it was given.
@@ -373,6 +400,10 @@ fn many(m: &mut ArgMatches, id: &str) -> Vec<OsString> {
 
 fn chosen(m: &mut ArgMatches, id: &str) -> Option<String> {
     m.remove_one(id)
+}
+
+fn chosen_many(m: &mut ArgMatches, id: &str) -> Vec<String> {
+    m.remove_many(id).map(Iterator::collect).unwrap_or_default()
 }
 
 fn required(m: &mut ArgMatches, id: &str) -> OsString {

@@ -5,9 +5,12 @@
 //! `keys` is the table of keys, `parse` reads a value, `layers` lays them over
 //! each other, `words` reads what the command line says.
 
+pub mod action;
+pub mod instead;
 pub mod keys;
 pub mod layers;
 pub mod parse;
+mod size;
 pub mod value;
 pub mod words;
 
@@ -18,10 +21,12 @@ use crate::error::Error;
 use crate::model::Policy;
 use crate::model::outcome::ExitCodes;
 
+pub use action::Action;
+pub use instead::{CacheSettings, Drain, QueueSettings, Retry};
 pub use keys::Key;
 pub use layers::{Assignment, Layers, Place};
 pub use value::Value;
-pub use words::{breaker_name, flags_text, length, period, whole};
+pub use words::{breaker_name, flags_text, job_flags_text, length, period, whole};
 
 /// What `cb exec` does where the state cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +72,22 @@ pub struct Settings {
     pub open_exit_code: u8,
     /// What to do where the state cannot be used.
     pub on_store_error: OnStoreError,
+    /// The most calls at once on this host.
+    pub max_concurrent: Option<u32>,
+    /// How long a call waits to be among them.
+    pub max_wait: Option<Duration>,
+    /// Attempts after the first.
+    pub retry: Retry,
+    /// What stands in for a rejected call; never empty.
+    pub on_open: Vec<Action>,
+    /// What stands in for a failed call; never empty.
+    pub on_failure: Vec<Action>,
+    /// The status of a call that was queued.
+    pub queued_exit_code: u8,
+    /// The outputs that are kept.
+    pub cache: CacheSettings,
+    /// The calls that are kept for later.
+    pub queue: QueueSettings,
 }
 
 impl Default for Settings {
@@ -80,6 +101,8 @@ impl Settings {
     pub const KILL_AFTER: Duration = Duration::from_secs(5);
     /// The default of `open_exit_code`: EX_TEMPFAIL, which invites a retry.
     pub const OPEN_EXIT_CODE: u8 = 75;
+    /// The default of `queued_exit_code`: not run yet, so not 0.
+    pub const QUEUED_EXIT_CODE: u8 = 76;
 
     /// The status of a command whose whole answer is "no": `open_exit_code`, but
     /// never 0, which would say "yes".
@@ -115,6 +138,27 @@ impl Settings {
             Key::FailureCodes => self.codes.failure.clone().map_or(Value::Unset, Value::Codes),
             Key::OpenExitCode => Value::Code(self.open_exit_code),
             Key::OnStoreError => Value::OnStoreError(self.on_store_error),
+            Key::MaxConcurrent => self.max_concurrent.map_or(Value::Unset, Value::Count),
+            Key::MaxWait => optional(self.max_wait),
+            Key::Retries => Value::Count(self.retry.retries),
+            Key::RetryDelay => Value::Duration(self.retry.delay),
+            Key::RetryBackoff => Value::Growth(self.retry.backoff),
+            Key::RetryMaxDelay => Value::Duration(self.retry.max_delay),
+            Key::RetryJitter => Value::Percent(self.retry.jitter),
+            Key::RetryMaxTime => optional(self.retry.max_time),
+            Key::OnOpen => Value::Actions(self.on_open.clone()),
+            Key::OnFailure => Value::Actions(self.on_failure.clone()),
+            Key::QueuedExitCode => Value::Code(self.queued_exit_code),
+            Key::Drain => Value::Drain(self.queue.drain),
+            Key::MaxAttempts => Value::Count(self.queue.max_attempts),
+            Key::MaxAge => Value::Duration(self.queue.max_age),
+            Key::AttemptDelay => Value::Duration(self.queue.attempt_delay),
+            Key::QueueEnv => Value::Names(self.queue.env.clone()),
+            Key::QueueStdinMax => Value::Size(self.queue.stdin_max),
+            Key::QueueMax => Value::Count(self.queue.max_jobs),
+            Key::CacheMax => Value::Size(self.cache.max),
+            Key::CacheCwd => Value::Switch(self.cache.cwd),
+            Key::CacheEnv => Value::Names(self.cache.env.clone()),
         }
     }
 
@@ -124,33 +168,46 @@ impl Settings {
     }
 }
 
-/// The settings that come of the config files' assignments for a breaker, of
-/// the flags of its last call (a text of [`flags_text`], maybe empty), and of
-/// the flags of this command.
+/// What is laid over the config files, the later wins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// The flags of the breaker's last call, a text of [`flags_text`].
+    pub last_flags: &'a str,
+    /// The flags that a queued job kept, a text of [`job_flags_text`].
+    pub job_flags: &'a str,
+    /// The flags of this command.
+    pub flags: &'a [Flag],
+}
+
+/// The settings that come of the config files' assignments for a breaker and of
+/// what is laid over them.
 ///
 /// # Errors
 ///
-/// If a flag is not allowed, or two settings exclude each other. The last call's
-/// flags cause no error: where they disagree with what has changed since, they
+/// If a flag is not allowed, or two settings exclude each other. Flags that were
+/// kept cause no error: where they disagree with what has changed since, they
 /// are left out.
 pub fn resolve<'a>(
     files: impl IntoIterator<Item = &'a Assignment>,
-    last_flags: &str,
-    flags: &[Flag],
+    given: &Given<'_>,
 ) -> Result<Settings, Error> {
     let mut layers = Layers::default();
     for assignment in files {
         layers.put(assignment.clone());
     }
-    if !last_flags.is_empty() {
-        let mut with_last = layers.clone();
-        words::put_flags_text(&mut with_last, last_flags);
-        words::put_flags(&mut with_last, flags)?;
-        if let Ok(settings) = with_last.settings() {
+    for (last_flags, job_flags) in [(given.last_flags, given.job_flags), ("", given.job_flags)] {
+        if last_flags.is_empty() && job_flags.is_empty() {
+            break;
+        }
+        let mut with_kept = layers.clone();
+        words::put_flags_text(&mut with_kept, last_flags);
+        words::put_job_flags_text(&mut with_kept, job_flags);
+        words::put_flags(&mut with_kept, given.flags)?;
+        if let Ok(settings) = with_kept.settings() {
             return Ok(settings);
         }
     }
-    words::put_flags(&mut layers, flags)?;
+    words::put_flags(&mut layers, given.flags)?;
     layers.settings()
 }
 

@@ -12,10 +12,31 @@ pub struct PolicyFlag {
     pub value: &'static str,
     /// One line of help.
     pub help: &'static str,
+    /// The heading that help has it under.
+    pub heading: &'static str,
+    /// Whether it can be given several times, and each one counts.
+    pub repeatable: bool,
 }
 
+impl PolicyFlag {
+    const fn under(self, heading: &'static str) -> Self {
+        PolicyFlag { heading, ..self }
+    }
+
+    const fn repeatable(self) -> Self {
+        PolicyFlag { repeatable: true, ..self }
+    }
+}
+
+/// The heading of what a breaker decides by, and of what every command with
+/// policy flags shows.
+pub const POLICY: &str = "Policy";
+const AGAIN: &str = "Retries and concurrency";
+const INSTEAD: &str = "Instead of the call";
+const KEPT: &str = "Queue and cache";
+
 /// A policy flag, once for each key, in the order in which help lists them.
-pub static POLICY_FLAGS: [PolicyFlag; 20] = [
+pub static POLICY_FLAGS: [PolicyFlag; 41] = [
     flag("window", "window", "N|DURATION", WINDOW),
     flag("consecutive_failures", "consecutive-failures", "N", CONSECUTIVE_FAILURES),
     flag("failures", "failures", "N", FAILURES),
@@ -36,19 +57,27 @@ pub static POLICY_FLAGS: [PolicyFlag; 20] = [
     flag("failure_codes", "failure-codes", "CODES", FAILURE_CODES),
     flag("open_exit_code", "open-exit-code", "CODE", OPEN_EXIT_CODE),
     flag("on_store_error", "on-store-error", "run|refuse", ON_STORE_ERROR),
-];
-
-/// Keys of later versions, as flags and in files: who uses one gets a fair answer.
-pub const LATER_KEYS: [&str; 9] = [
-    "max_concurrent",
-    "retries",
-    "retry_delay",
-    "retry_backoff",
-    "retry_max_delay",
-    "retry_jitter",
-    "on_open",
-    "on_failure",
-    "queued_exit_code",
+    flag("max_concurrent", "max-concurrent", "N", MAX_CONCURRENT).under(AGAIN),
+    flag("max_wait", "max-wait", "DURATION", MAX_WAIT).under(AGAIN),
+    flag("retries", "retries", "N", RETRIES).under(AGAIN),
+    flag("retry_delay", "retry-delay", "DURATION", RETRY_DELAY).under(AGAIN),
+    flag("retry_backoff", "retry-backoff", "FACTOR", RETRY_BACKOFF).under(AGAIN),
+    flag("retry_max_delay", "retry-max-delay", "DURATION", RETRY_MAX_DELAY).under(AGAIN),
+    flag("retry_jitter", "retry-jitter", "PERCENT", RETRY_JITTER).under(AGAIN),
+    flag("retry_max_time", "retry-max-time", "DURATION", RETRY_MAX_TIME).under(AGAIN),
+    flag("on_open", "on-open", "ACTION", ON_OPEN).under(INSTEAD).repeatable(),
+    flag("on_failure", "on-failure", "ACTION", ON_FAILURE).under(INSTEAD).repeatable(),
+    flag("queued_exit_code", "queued-exit-code", "CODE", QUEUED_EXIT_CODE).under(INSTEAD),
+    flag("drain", "drain", "on-close|manual", DRAIN).under(KEPT),
+    flag("max_attempts", "max-attempts", "N", MAX_ATTEMPTS).under(KEPT),
+    flag("max_age", "max-age", "DURATION", MAX_AGE).under(KEPT),
+    flag("attempt_delay", "attempt-delay", "DURATION", ATTEMPT_DELAY).under(KEPT),
+    flag("queue_env", "queue-env", "NAMES", QUEUE_ENV).under(KEPT),
+    flag("queue_stdin_max", "queue-stdin-max", "SIZE", QUEUE_STDIN_MAX).under(KEPT),
+    flag("queue_max", "queue-max", "N", QUEUE_MAX).under(KEPT),
+    flag("cache_max", "cache-max", "SIZE", CACHE_MAX).under(KEPT),
+    flag("cache_cwd", "cache-cwd", "true|false", CACHE_CWD).under(KEPT),
+    flag("cache_env", "cache-env", "NAMES", CACHE_ENV).under(KEPT),
 ];
 
 const WINDOW: &str = "Outcomes that count: the last N, or those of a DURATION [default: 20]";
@@ -72,6 +101,27 @@ const IGNORE_CODES: &str = "Exit codes that count as nothing [default: 126,127]"
 const FAILURE_CODES: &str = "The only exit codes that are failures [default: all but 0]";
 const OPEN_EXIT_CODE: &str = "Exit with CODE when the call is rejected [default: 75]";
 const ON_STORE_ERROR: &str = "If the state cannot be used: run or refuse [default: run]";
+const MAX_CONCURRENT: &str = "Reject a call while N run on this host [default: none]";
+const MAX_WAIT: &str = "But wait so long for one of them to end [default: none]";
+const RETRIES: &str = "Try a failed call again up to N times [default: 0]";
+const RETRY_DELAY: &str = "Pause so long before the first of them [default: 1s]";
+const RETRY_BACKOFF: &str = "Multiply that by FACTOR for each further one [default: 2.0]";
+const RETRY_MAX_DELAY: &str = "But never pause longer than this [default: 30s]";
+const RETRY_JITTER: &str = "Spread each pause by this share, to both sides [default: 20%]";
+const RETRY_MAX_TIME: &str = "Try no more after this, from the first attempt on [default: none]";
+const ON_OPEN: &str = "What stands in for a rejected call (repeatable) [default: fail]";
+const ON_FAILURE: &str = "What stands in for a failed call (repeatable) [default: fail]";
+const QUEUED_EXIT_CODE: &str = "Exit with CODE when the call is queued [default: 76]";
+const DRAIN: &str = "Run queued calls on-close of the breaker, or manual [default: on-close]";
+const MAX_ATTEMPTS: &str = "Give a queued call up after N attempts [default: 5]";
+const MAX_AGE: &str = "Give a queued call up at this age [default: 7d]";
+const ATTEMPT_DELAY: &str = "Pause after its first failure, doubling, up to 10m [default: 1s]";
+const QUEUE_ENV: &str = "Variables it keeps besides PATH and HOME [default: none]";
+const QUEUE_STDIN_MAX: &str = "Queue no call with more standard input [default: 1MiB]";
+const QUEUE_MAX: &str = "Queue no call while N wait [default: 100000]";
+const CACHE_MAX: &str = "Keep no output longer than this [default: 8MiB]";
+const CACHE_CWD: &str = "Keep an output for each working directory [default: false]";
+const CACHE_ENV: &str = "Keep an output for each value of these variables [default: none]";
 
 const fn flag(
     key: &'static str,
@@ -79,7 +129,7 @@ const fn flag(
     value: &'static str,
     help: &'static str,
 ) -> PolicyFlag {
-    PolicyFlag { key, long, value, help }
+    PolicyFlag { key, long, value, help, heading: POLICY, repeatable: false }
 }
 
 #[cfg(test)]

@@ -168,6 +168,125 @@ Exit status:
   0    the trace was run
   125  a line is not understood, or a setting is not allowed";
 
+/// What `cb queue` does.
+pub const QUEUE_LONG: &str = "\
+Look at the calls that are kept for later, run them, and keep more. A call is kept by the action \
+'queue' of 'cb exec' (--on-open queue) or by 'cb queue add', and is run when the breaker closes, or \
+by 'cb queue run'.";
+
+/// The sections of `cb queue`.
+pub const QUEUE: &str = "\
+Examples:
+  cb queue list
+  cb queue add orders -- ./charge --order 7
+  cb queue run orders";
+
+/// What `cb queue add` does.
+pub const QUEUE_ADD_LONG: &str = "\
+Keep COMMAND for later, with its arguments, working directory, umask, standard input and the \
+variables that --queue-env names, and print its id. Once the id is printed, the call is on the disk.
+
+It is run at most once; where cb or the machine goes down meanwhile, nobody knows whether it ran, \
+and it is put aside as doubtful. With --idempotent it is then run again.";
+
+/// The sections of `cb queue add`.
+pub const QUEUE_ADD: &str = "\
+Examples:
+  cb queue add orders -- ./charge --order 7
+  cb queue add --key order-7 --idempotent orders -- ./charge <order.json
+
+Exit status:
+  0    the call is kept
+  125  it is not: bad usage, a full disk, a full queue, or too much standard input";
+
+/// The sections of `cb queue list`.
+pub const QUEUE_LIST: &str = "\
+Examples:
+  cb queue list
+  cb queue list 'order*' --state failed --state doubt --json";
+
+/// What `cb queue show` does.
+pub const QUEUE_SHOW_LONG: &str = "\
+Show a call that is kept: its state, its attempts and how each ended. Arguments and environment \
+may hold secrets; they are shown with --reveal only.";
+
+/// The sections of `cb queue show`.
+pub const QUEUE_SHOW: &str = "\
+Examples:
+  cb queue show 01k8x7c4q2v9m3n5p6r7s8t9va --reveal";
+
+/// What `cb queue run` does.
+pub const QUEUE_RUN_LONG: &str = "\
+Run the calls that the breaker NAME keeps, in the order in which they came, through the breaker: \
+while it is half-open one trial first, then the rest. It stops when the breaker opens, and the rest \
+stays. A call that fails is tried again later, and given up after --max-attempts or --max-age.";
+
+/// The sections of `cb queue run`.
+pub const QUEUE_RUN: &str = "\
+Examples:
+  cb queue run orders
+  cb queue run orders --rate 10/s --jobs 4
+  cb queue run orders --watch
+
+Exit status:
+  0    nothing is left, or what is left waits for its time
+  75   the breaker is open: the rest is kept (see --open-exit-code)
+  125  cb itself failed: bad usage, bad config, or no store";
+
+/// What `cb queue retry` does.
+pub const QUEUE_RETRY_LONG: &str = "\
+Let calls run again that have failed, or that are in doubt: those that may have run without \
+anybody knowing how it went.";
+
+/// The sections of `cb queue retry`.
+pub const QUEUE_RETRY: &str = "\
+Examples:
+  cb queue retry 01k8x7c4q2v9m3n5p6r7s8t9va";
+
+/// The sections of `cb queue drop`.
+pub const QUEUE_DROP: &str = "\
+Examples:
+  cb queue drop 01k8x7c4q2v9m3n5p6r7s8t9va";
+
+/// The sections of `cb queue purge`.
+pub const QUEUE_PURGE: &str = "\
+Examples:
+  cb queue purge orders
+  cb queue purge orders --state done --state failed";
+
+/// What `cb cache` does.
+pub const CACHE_LONG: &str = "\
+Look at the outputs that are kept. Where 'cache' is among the actions of 'cb exec' (--on-open \
+cache), the standard output of each call that succeeds is kept, and stands in for the same command \
+when it cannot run.";
+
+/// The sections of `cb cache`.
+pub const CACHE: &str = "\
+Examples:
+  cb cache list
+  cb cache show rates 3f2a
+  cb cache drop rates";
+
+/// The sections of `cb cache list`.
+pub const CACHE_LIST: &str = "\
+Examples:
+  cb cache list 'rate*' --json";
+
+/// The sections of `cb cache show`.
+pub const CACHE_SHOW: &str = "\
+Examples:
+  cb cache show rates 3f2a
+
+Exit status:
+  0    the output was printed
+  125  there is none with this key, or cb itself failed";
+
+/// The sections of `cb cache drop`.
+pub const CACHE_DROP: &str = "\
+Examples:
+  cb cache drop rates 3f2a
+  cb cache drop rates";
+
 /// The sections of `cb config`.
 pub const CONFIG: &str = "\
 Examples:

@@ -14,13 +14,14 @@ use super::{ExecWords, Places};
 /// What was read so far.
 struct Reader {
     words: ExecWords,
-    /// The texts of the policy flags, in the order of their table.
-    flags: [Option<OsString>; POLICY_FLAGS.len()],
+    /// The policy flags as they came: the place in their table, and the text.
+    flags: Vec<(usize, OsString)>,
 }
 
 /// Where an option's value goes.
 enum Slot<'a> {
     Value(&'a mut Option<OsString>),
+    Flag(usize),
     Switch(&'a mut bool),
 }
 
@@ -68,8 +69,11 @@ impl Reader {
                 result_fd: None,
                 foreground: false,
                 die_with_parent: false,
+                hold_stdout: false,
+                key: None,
+                idempotent: false,
             },
-            flags: [const { None }; POLICY_FLAGS.len()],
+            flags: Vec::new(),
         }
     }
 
@@ -80,20 +84,32 @@ impl Reader {
             Some(at) => (&option[..at], Some(OsStr::from_bytes(&option[at + 1..]))),
             None => (option, None),
         };
-        match (self.slot(name)?, given) {
-            (Slot::Switch(switch), None) => {
+        let text = || given.map_or_else(|| next.cloned(), |given| Some(given.to_owned()));
+        let taken = usize::from(given.is_none());
+        match self.slot(name)? {
+            Slot::Switch(_) if given.is_some() => None,
+            Slot::Switch(switch) => {
                 *switch = true;
                 Some(0)
             }
-            (Slot::Switch(_), Some(_)) => None,
-            (Slot::Value(value), Some(given)) => {
-                *value = Some(given.to_owned());
-                Some(0)
+            Slot::Value(value) => {
+                *value = Some(text()?);
+                Some(taken)
             }
-            (Slot::Value(value), None) => {
-                *value = Some(next?.clone());
-                Some(1)
+            Slot::Flag(at) => {
+                let text = text()?;
+                self.flag(at, text);
+                Some(taken)
             }
+        }
+    }
+
+    /// The last one counts, but for the flags that can be given several times.
+    fn flag(&mut self, at: usize, text: OsString) {
+        let before = self.flags.iter_mut().find(|(known, _)| *known == at);
+        match before.filter(|_| !POLICY_FLAGS[at].repeatable) {
+            Some((_, before)) => *before = text,
+            None => self.flags.push((at, text)),
         }
     }
 
@@ -107,17 +123,21 @@ impl Reader {
             b"quiet" => Slot::Switch(&mut words.quiet),
             b"foreground" => Slot::Switch(&mut words.foreground),
             b"die-with-parent" => Slot::Switch(&mut words.die_with_parent),
+            b"hold-stdout" => Slot::Switch(&mut words.hold_stdout),
+            b"key" => Slot::Value(&mut words.key),
+            b"idempotent" => Slot::Switch(&mut words.idempotent),
             other => {
-                let at = POLICY_FLAGS.iter().position(|flag| flag.long.as_bytes() == other)?;
-                Slot::Value(&mut self.flags[at])
+                Slot::Flag(POLICY_FLAGS.iter().position(|flag| flag.long.as_bytes() == other)?)
             }
         })
     }
 
     fn finish(mut self, command: &[OsString]) -> Option<ExecWords> {
         self.words.command = command.to_vec();
-        let flags = POLICY_FLAGS.iter().zip(self.flags);
-        self.words.flags = flags.filter_map(|(flag, text)| Some((flag.key, text?))).collect();
+        // In the order of their table, and each one's texts as they came.
+        self.flags.sort_by_key(|(at, _)| *at);
+        let flags = self.flags.into_iter();
+        self.words.flags = flags.map(|(at, text)| (POLICY_FLAGS[at].key, text)).collect();
         Some(self.words)
     }
 }
@@ -128,7 +148,7 @@ mod tests {
     use crate::cli::{self, Words};
     use proptest::prelude::*;
 
-    const WORDS: [&str; 26] = [
+    const WORDS: [&str; 39] = [
         "pay",
         "curl",
         "--",
@@ -151,6 +171,19 @@ mod tests {
         "--result-file",
         "--foreground",
         "--die-with-parent",
+        "--on-open",
+        "--on-open=queue",
+        "--on-open=",
+        "--on-failure",
+        "cache:10m",
+        "--retries",
+        "--retries=3",
+        "--cache-cwd",
+        "--hold-stdout",
+        "--hold-stdout=1",
+        "--key",
+        "--key=k",
+        "--idempotent",
         "--help",
         "--nonsense",
         "exec",

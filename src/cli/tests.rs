@@ -236,10 +236,6 @@ fn what_is_not_understood_is_told_in_one_line() {
     check_usage(&["stauts"], "no such command: 'stauts'; did you mean 'status'?; see 'cb --help'");
     check_usage(&["frobnicate"], "no such command: 'frobnicate'; see 'cb --help'");
     check_usage(&["exec", "api", "-x"], "unexpected argument '-x'; see 'cb exec --help'");
-    check_usage(
-        &["exec", "--on-open", "cache", "api", "x"],
-        "this version of cb does not have '--on-open' yet",
-    );
     check_usage(&["--frob"], "unexpected argument '--frob'; see 'cb --help'");
     check_usage(&["trip"], "trip needs NAME; see 'cb trip --help'");
     check_usage(&["trip", "a", "b"], "unexpected argument 'b'; see 'cb trip --help'");

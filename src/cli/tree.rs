@@ -14,11 +14,14 @@ pub const OUTCOMES: [&str; 3] = ["success", "failure", "ignored"];
 /// The states that a person can set.
 pub const HOLDS: [&str; 3] = ["forced-open", "disabled", "metrics-only"];
 
+/// The states of a queued call.
+pub const JOB_STATES: [&str; 5] = ["pending", "running", "done", "failed", "doubt"];
+
 /// What builds a command.
 type Build = fn() -> Command;
 
 /// How each command is built, by its name.
-pub const COMMANDS: [(&str, Build); 14] = [
+pub const COMMANDS: [(&str, Build); 16] = [
     ("exec", exec),
     ("status", status),
     ("check", check),
@@ -29,6 +32,8 @@ pub const COMMANDS: [(&str, Build); 14] = [
     ("hold", hold),
     ("release", release),
     ("rm", rm),
+    ("queue", queue),
+    ("cache", cache),
     ("simulate", simulate),
     ("config", config),
     ("completions", completions),
@@ -64,23 +69,18 @@ fn exec() -> Command {
         .arg(value("result-fd", "N", "Write it to the open file descriptor N"))
         .arg(switch("foreground", "With --timeout: leave the command in cb's process group"))
         .arg(switch("die-with-parent", "If cb is killed, send the command TERM"))
+        .arg(switch("hold-stdout", "Print only the last attempt's output, once it is over"))
+        .arg(key())
+        .arg(idempotent())
         .arg(store())
         .arg(config_file())
-        .arg(
-            positional("command", "COMMAND", "The command and its arguments")
-                .num_args(1..)
-                .trailing_var_arg(true)
-                .required(true),
-        )
+        .arg(command_words())
 }
 
 fn status() -> Command {
     command("status", "Show breakers and their state")
         .after_long_help(help::STATUS)
-        .arg(
-            positional("names", "NAME|GLOB", "Only these; '*' is any text, '?' any character")
-                .num_args(0..),
-        )
+        .arg(names())
         .arg(switch("json", "Print JSON (schema cb.status/1)"))
         .arg(
             value("check", "NAME", "Print nothing; exit 0 closed, 1 half-open, 2 open, 3 unknown")
@@ -169,6 +169,115 @@ fn simulate() -> Command {
         .arg(config_file())
 }
 
+fn queue() -> Command {
+    with_commands(command("queue", "Keep calls for later, and run them"))
+        .long_about(help::QUEUE_LONG)
+        .after_long_help(help::QUEUE)
+        .subcommand(queue_add())
+        .subcommand(queue_list())
+        .subcommand(queue_show())
+        .subcommand(queue_run())
+        .subcommand(
+            jobs("retry", "Let failed and doubtful calls run again")
+                .long_about(help::QUEUE_RETRY_LONG)
+                .after_long_help(help::QUEUE_RETRY),
+        )
+        .subcommand(
+            jobs("drop", "Remove calls that shall not run").after_long_help(help::QUEUE_DROP),
+        )
+        .subcommand(
+            placed(named("purge", "Remove the calls that are over"))
+                .after_long_help(help::QUEUE_PURGE)
+                .arg(job_state("Those of this state (repeatable) [default: done]")),
+        )
+}
+
+fn queue_add() -> Command {
+    placed(with_policy(named("add", "Keep a call for later, and print its id")))
+        .long_about(help::QUEUE_ADD_LONG)
+        .after_long_help(help::QUEUE_ADD)
+        .override_usage("cb queue add [OPTIONS] <NAME> [--] <COMMAND> [ARG]...")
+        .arg(key())
+        .arg(idempotent())
+        .arg(command_words())
+}
+
+fn queue_list() -> Command {
+    placed(command("list", "List the calls that are kept"))
+        .after_long_help(help::QUEUE_LIST)
+        .arg(names())
+        .arg(job_state("Only those of this state (repeatable)"))
+        .arg(switch("json", "Print JSON (schema cb.queue/1)"))
+}
+
+fn queue_show() -> Command {
+    placed(command("show", "Show a call that is kept, and what became of it"))
+        .long_about(help::QUEUE_SHOW_LONG)
+        .after_long_help(help::QUEUE_SHOW)
+        .arg(positional("id", "ID", "The call").required(true))
+        .arg(switch("reveal", "Show its arguments and its environment, too"))
+        .arg(switch("json", "Print JSON (schema cb.job/1)"))
+}
+
+fn queue_run() -> Command {
+    placed(with_policy(named("run", "Run the calls that are kept, in order")))
+        .long_about(help::QUEUE_RUN_LONG)
+        .after_long_help(help::QUEUE_RUN)
+        .arg(value("rate", "N/s", "Start at most N in a second; also N/m, N/h, N/d"))
+        .arg(value("jobs", "N", "Run up to N at once, 1 to 64 [default: 1]"))
+        .arg(switch("watch", "Go on and wait for more"))
+        .arg(switch("background", "Say nothing, and leave if another does it").hide(true))
+        .arg(switch("worker", "Run as one of several").hide(true))
+        .arg(quiet())
+}
+
+fn cache() -> Command {
+    let list = placed(command("list", "List the outputs that are kept"))
+        .after_long_help(help::CACHE_LIST)
+        .arg(names())
+        .arg(switch("json", "Print JSON (schema cb.cache/1)"));
+    let show = placed(named("show", "Print an output that is kept"))
+        .after_long_help(help::CACHE_SHOW)
+        .arg(positional("key", "KEY", "Its key, or how it begins").required(true));
+    let drop = placed(named("drop", "Remove outputs that are kept"))
+        .after_long_help(help::CACHE_DROP)
+        .arg(positional("keys", "KEY", "Only these; how a key begins does").num_args(0..));
+    with_commands(command("cache", "Look at the outputs that can stand in for a call"))
+        .long_about(help::CACHE_LONG)
+        .after_long_help(help::CACHE)
+        .subcommand(list)
+        .subcommand(show)
+        .subcommand(drop)
+}
+
+/// A command for calls that are kept.
+fn jobs(name: &'static str, about: &'static str) -> Command {
+    let ids = positional("ids", "ID", "The calls").num_args(1..).required(true);
+    placed(command(name, about)).arg(ids)
+}
+
+fn job_state(help: &'static str) -> Arg {
+    Arg::new("state")
+        .long("state")
+        .value_name("STATE")
+        .help(help)
+        .value_parser(PossibleValuesParser::new(JOB_STATES))
+        .action(ArgAction::Append)
+}
+
+/// A command that is nothing without one below it.
+fn with_commands(command: Command) -> Command {
+    placed(command)
+        .subcommand_required(true)
+        .subcommand_value_name("COMMAND")
+        .disable_help_subcommand(true)
+}
+
+/// A command that looks into the store and the config files.
+fn placed(command: Command) -> Command {
+    command.arg(store()).arg(config_file())
+}
+
 fn config() -> Command {
     let check = command("check", "Check the config files, and tell every problem");
     let show = named("show", "Show the settings of a breaker, and where each comes from")
@@ -232,9 +341,18 @@ fn manual(name: &'static str, about: &'static str) -> Command {
 
 fn with_policy(command: Command) -> Command {
     POLICY_FLAGS.iter().fold(command, |command, flag| {
-        let arg = value(flag.long, flag.value, flag.help).help_heading("Policy");
+        let arg = value(flag.long, flag.value, flag.help).help_heading(flag.heading);
+        let arg = if flag.repeatable { arg.action(ArgAction::Append) } else { arg };
         command.arg(if flag.key == "kill_after" { arg.short('k') } else { arg })
     })
+}
+
+fn key() -> Arg {
+    value("key", "KEY", "Queue the same KEY and command once only")
+}
+
+fn idempotent() -> Arg {
+    switch("idempotent", "Run a queued call again where nobody knows whether it ran")
 }
 
 fn store() -> Arg {
@@ -268,6 +386,18 @@ fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Ar
 
 fn path(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
     value(name, value_name, help)
+}
+
+fn names() -> Arg {
+    positional("names", "NAME|GLOB", "Only these; '*' is any text, '?' any character").num_args(0..)
+}
+
+/// All words from the command on.
+fn command_words() -> Arg {
+    positional("command", "COMMAND", "The command and its arguments")
+        .num_args(1..)
+        .trailing_var_arg(true)
+        .required(true)
 }
 
 fn positional(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {

@@ -5,8 +5,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::fmt;
 use std::io;
 
-use super::flags::LATER_KEYS;
-
 /// Why there are no words to act on.
 #[derive(Debug)]
 pub enum Stop {
@@ -61,9 +59,6 @@ pub fn stop(error: clap::Error, command: &str) -> Stop {
 
 /// The message of an error, in one line.
 fn line(error: &clap::Error, command: &str) -> String {
-    if let Some(flag) = later_flag(error) {
-        return format!("this version of cb does not have '{flag}' yet");
-    }
     let said = match error.kind() {
         ErrorKind::MissingRequiredArgument => missing(error, command),
         ErrorKind::InvalidSubcommand => {
@@ -87,14 +82,6 @@ fn line(error: &clap::Error, command: &str) -> String {
         suggestion(error).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
     let help = if command.is_empty() { "cb --help".into() } else { format!("cb {command} --help") };
     escape(&format!("{said}{hint}; see '{help}'"))
-}
-
-/// The flag of a later version that was used, if one was.
-fn later_flag(error: &clap::Error) -> Option<String> {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
-    let key = flag.strip_prefix("--")?.replace('-', "_");
-    let unknown = error.kind() == ErrorKind::UnknownArgument;
-    (unknown && LATER_KEYS.contains(&key.as_str())).then(|| flag.clone())
 }
 
 fn missing(error: &clap::Error, command: &str) -> String {

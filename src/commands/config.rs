@@ -93,6 +93,7 @@ fn place_text(place: Option<&Place>) -> String {
             format!("{}:{line} {section}", printable(&path.to_string_lossy()))
         }
         Some(Place::LastFlags) => "last call's flags".into(),
+        Some(Place::JobFlags) => "the job's flags".into(),
         Some(Place::Flag) => "flag".into(),
         Some(Place::Set) => "--set".into(),
     }
@@ -105,6 +106,7 @@ fn place_json(place: Option<&Place>) -> serde_json::Value {
             "kind": "file", "path": path.to_string_lossy(), "line": line, "section": &**section,
         }),
         Some(Place::LastFlags) => json!({ "kind": "last_flags" }),
+        Some(Place::JobFlags) => json!({ "kind": "job_flags" }),
         Some(Place::Flag) => json!({ "kind": "flag" }),
         Some(Place::Set) => json!({ "kind": "set" }),
     }

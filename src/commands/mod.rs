@@ -63,6 +63,8 @@ fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error>
         Words::Hold(words, hold) => manual::hold(&words, &hold, out),
         Words::Release(words) => manual::release(&words, out),
         Words::Rm(words) => manual::remove(&words, out),
+        // These two have their words, and no rooms of their own yet.
+        Words::Queue(_) | Words::Cache(_) => Err(Error::Usage("not built yet".into())),
         Words::Simulate(words) => simulate::run(&words, out),
         Words::Config(words) => config::run(&words, out).map(|()| exit::OK),
         Words::Completions(shell) => completions::run(&shell, out).map(|()| exit::OK),

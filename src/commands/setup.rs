@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::model::BreakerName;
 use crate::paths;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Given, Settings};
 use crate::store::{FileStore, Found, Store};
 
 /// The settings of every breaker, and where the state is.
@@ -49,7 +49,8 @@ impl<'a> Setup<'a> {
         last_flags: &str,
         flags: &[Flag],
     ) -> Result<Settings, Error> {
-        settings::resolve(self.config.assignments(name), last_flags, flags)
+        let given = Given { last_flags, flags, ..Given::default() };
+        settings::resolve(self.config.assignments(name), &given)
     }
 
     /// The store.

@@ -1,7 +1,7 @@
 //! Files in, settings and messages out.
 
 use super::*;
-use crate::settings::{Key, Settings, resolve};
+use crate::settings::{Given, Key, Settings, resolve};
 use std::time::Duration;
 
 fn parsed(text: &str) -> walk::Parsed {
@@ -129,11 +129,11 @@ fn allowed_values_are_told_as_a_file_has_them() {
 #[test]
 fn unknown_keys_and_sections_are_told_with_the_nearest() {
     check_problems(
-        "[defaults]\nopen-for = '5s'\n\n[breaker.a]\nfialures = 3\nretries = 2\n",
+        "[defaults]\nopen-for = '5s'\n\n[breaker.a]\nfialures = 3\nretrys = 2\n",
         &[
             "2: unknown key 'open-for'; did you mean 'open_for'? in [defaults]",
             "5: unknown key 'fialures'; did you mean 'failures'? in [breaker.a]",
-            "6: this version of cb does not have 'retries' yet; remove it in [breaker.a]",
+            "6: unknown key 'retrys'; did you mean 'retries'? in [breaker.a]",
         ],
     );
     check_problems("failures = 3", &["1: failures stands in no section; put it below [defaults]"]);
@@ -192,7 +192,7 @@ fn config(files: &[(&str, &str)]) -> Config {
 
 fn settings(config: &Config, breaker: &str) -> Settings {
     let name = BreakerName::parse(breaker).expect("a name");
-    resolve(config.assignments(&name), "", &[]).expect("sound settings")
+    resolve(config.assignments(&name), &Given::default()).expect("sound settings")
 }
 
 const MACHINE: &str = "[breaker.pay]\nfailures = 1\n[breaker.'pay-*']\nfailures = 2\n\

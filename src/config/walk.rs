@@ -190,7 +190,7 @@ fn raw<'a>(value: &'a DeValue<'_>) -> Raw<'a> {
             Raw::Integer(parsed, number.to_string())
         }
         DeValue::Float(number) => Raw::Float(number.as_str()),
-        DeValue::Boolean(value) => Raw::Other("boolean", value.to_string()),
+        DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Datetime(value) => Raw::Other("date", value.to_string()),
         DeValue::Array(items) => Raw::Array(items.iter().map(|item| raw(item.get_ref())).collect()),
         DeValue::Table(_) => Raw::Other("table", "{...}".to_owned()),

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::cli::LATER_KEYS;
+use super::action::ACTIONS;
+use super::parse::NAMES_SPAN;
+use super::size::{self, SIZE_MAX};
 use crate::model::policy::{DURATION_MAX, HALF_OPEN_CALLS_MAX, WINDOW_CALLS_MAX};
 use crate::model::text;
 
@@ -31,6 +33,27 @@ pub enum Key {
     FailureCodes,
     OpenExitCode,
     OnStoreError,
+    MaxConcurrent,
+    MaxWait,
+    Retries,
+    RetryDelay,
+    RetryBackoff,
+    RetryMaxDelay,
+    RetryJitter,
+    RetryMaxTime,
+    OnOpen,
+    OnFailure,
+    QueuedExitCode,
+    Drain,
+    MaxAttempts,
+    MaxAge,
+    AttemptDelay,
+    QueueEnv,
+    QueueStdinMax,
+    QueueMax,
+    CacheMax,
+    CacheCwd,
+    CacheEnv,
 }
 
 /// What kind of value a key takes.
@@ -63,6 +86,16 @@ pub enum Kind {
     Code,
     /// `run` or `refuse`.
     OnStoreError,
+    /// What stands in for a call: a chain of actions.
+    Actions,
+    /// `on-close` or `manual`.
+    Drain,
+    /// Names of environment variables.
+    Names,
+    /// A number of bytes, up to [`SIZE_MAX`].
+    Size,
+    /// `true` or `false`.
+    Switch,
 }
 
 /// How a value is written: that decides what an example looks like.
@@ -82,7 +115,7 @@ struct Spec {
 }
 
 /// How many keys there are.
-pub const KEY_COUNT: usize = 20;
+pub const KEY_COUNT: usize = 41;
 
 const MS: Duration = Duration::from_millis(1);
 const NS: Duration = Duration::from_nanos(1);
@@ -110,6 +143,27 @@ static SPECS: [Spec; KEY_COUNT] = [
     spec("failure_codes", Kind::Codes { empty: false }, true),
     spec("open_exit_code", Kind::Code, false),
     spec("on_store_error", Kind::OnStoreError, false),
+    spec("max_concurrent", Kind::Count { min: 1, max: 10_000 }, true),
+    spec("max_wait", Kind::Duration { min: MS }, true),
+    spec("retries", Kind::Count { min: 0, max: 1000 }, false),
+    spec("retry_delay", Kind::Duration { min: MS }, false),
+    spec("retry_backoff", Kind::Growth, false),
+    spec("retry_max_delay", Kind::Duration { min: MS }, false),
+    spec("retry_jitter", Kind::Percent, false),
+    spec("retry_max_time", Kind::Duration { min: MS }, true),
+    spec("on_open", Kind::Actions, false),
+    spec("on_failure", Kind::Actions, false),
+    spec("queued_exit_code", Kind::Code, false),
+    spec("drain", Kind::Drain, false),
+    spec("max_attempts", Kind::Count { min: 1, max: 1000 }, false),
+    spec("max_age", Kind::Duration { min: MS }, false),
+    spec("attempt_delay", Kind::Duration { min: MS }, false),
+    spec("queue_env", Kind::Names, true),
+    spec("queue_stdin_max", Kind::Size, false),
+    spec("queue_max", Kind::Count { min: 1, max: 1_000_000 }, false),
+    spec("cache_max", Kind::Size, false),
+    spec("cache_cwd", Kind::Switch, false),
+    spec("cache_env", Kind::Names, true),
 ];
 
 const fn spec(name: &'static str, kind: Kind, optional: bool) -> Spec {
@@ -139,12 +193,50 @@ impl Key {
         Key::FailureCodes,
         Key::OpenExitCode,
         Key::OnStoreError,
+        Key::MaxConcurrent,
+        Key::MaxWait,
+        Key::Retries,
+        Key::RetryDelay,
+        Key::RetryBackoff,
+        Key::RetryMaxDelay,
+        Key::RetryJitter,
+        Key::RetryMaxTime,
+        Key::OnOpen,
+        Key::OnFailure,
+        Key::QueuedExitCode,
+        Key::Drain,
+        Key::MaxAttempts,
+        Key::MaxAge,
+        Key::AttemptDelay,
+        Key::QueueEnv,
+        Key::QueueStdinMax,
+        Key::QueueMax,
+        Key::CacheMax,
+        Key::CacheCwd,
+        Key::CacheEnv,
     ];
 
     /// Whether the machine decides by it, and not only the call that it is given
     /// for.
     pub fn is_of_machine(self) -> bool {
         (self as usize) <= Key::PermitTtl as usize
+    }
+
+    /// Whether a queued job keeps it for the time when it runs.
+    pub fn is_of_job(self) -> bool {
+        matches!(
+            self,
+            Key::Timeout
+                | Key::KillAfter
+                | Key::IgnoreCodes
+                | Key::FailureCodes
+                | Key::MaxConcurrent
+                | Key::MaxWait
+                | Key::Drain
+                | Key::MaxAttempts
+                | Key::MaxAge
+                | Key::AttemptDelay
+        )
     }
 
     /// The name in a config file: `open_for`.
@@ -181,7 +273,7 @@ impl Key {
             Kind::Window => {
                 format!("a number of calls, 1 to {WINDOW_CALLS_MAX}, or a duration {duration}")
             }
-            Kind::Count { min: 0, max } => {
+            Kind::Count { min: 0, max } if self.is_of_machine() => {
                 format!("a whole number, 0 to {max}; 0 turns the rule off")
             }
             Kind::Count { min, max } => format!("a whole number, {min} to {max}"),
@@ -197,6 +289,20 @@ impl Key {
             Kind::Codes { .. } => "exit codes, 1 to 255, such as 126,127".to_owned(),
             Kind::Code => "an exit code, 0 to 255".to_owned(),
             Kind::OnStoreError => format!("{quote}run{quote} or {quote}refuse{quote}"),
+            Kind::Actions if form == Form::Toml => {
+                format!("{ACTIONS}, or a list of them; a command in a list can be a list of words")
+            }
+            Kind::Actions => ACTIONS.to_owned(),
+            Kind::Drain => format!("{quote}on-close{quote} or {quote}manual{quote}"),
+            Kind::Names if form == Form::Toml => {
+                format!("a list of variables' names, such as [\"LANG\", \"TZ\"], {NAMES_SPAN}")
+            }
+            Kind::Names => format!("variables' names, such as LANG,TZ, {NAMES_SPAN}"),
+            Kind::Size => format!(
+                "bytes, or a size such as {quote}512KiB{quote} or {quote}8MB{quote}, at most {}",
+                size::show(SIZE_MAX)
+            ),
+            Kind::Switch => "true or false".to_owned(),
         };
         if self.is_optional() {
             allowed.push_str(&format!("; or {quote}none{quote}"));
@@ -207,9 +313,6 @@ impl Key {
 
 /// Why no key has this name, with the nearest that is one.
 pub fn unknown(name: &str) -> String {
-    if LATER_KEYS.contains(&name) {
-        return format!("this version of cb does not have '{name}' yet; remove it");
-    }
     let shown = text::excerpt(name, 40);
     match nearest(name, Key::ALL.into_iter().map(Key::name)) {
         Some(near) => format!("unknown key '{shown}'; did you mean '{near}'?"),
@@ -240,7 +343,6 @@ mod tests {
             assert_eq!(key as usize, i);
             assert_eq!(Key::by_name(key.name()), Some(key));
             assert_eq!(crate::cli::POLICY_FLAGS[i].key, key.name());
-            assert!(!LATER_KEYS.contains(&key.name()));
         }
     }
 
@@ -260,7 +362,7 @@ mod tests {
         check_unknown("zzz", "unknown key 'zzz'; allowed: window, consecutive_failures,");
         check_unknown("", "unknown key ''; allowed: ");
         check_unknown("a\x1b", "'a\\u{1b}'");
-        check_unknown("retries", "does not have 'retries' yet");
-        check_unknown("on_open", "does not have 'on_open' yet");
+        check_unknown("retrys", "did you mean 'retries'?");
+        check_unknown("on-open", "did you mean 'on_open'?");
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::keys::{KEY_COUNT, Key};
 use super::value::Value;
-use super::{OnStoreError, Settings};
+use super::{Action, CacheSettings, Drain, OnStoreError, QueueSettings, Retry, Settings};
 use crate::error::Error;
 use crate::model::Policy;
 use crate::model::outcome::ExitCodes;
+use crate::model::policy::{Growth, Percent};
 
 /// What a permit's lease adds to the longest time that a call can take.
 const PERMIT_MARGIN: Duration = Duration::from_secs(10);
@@ -29,6 +30,8 @@ pub enum Place {
     },
     /// By the flags of the call before this one.
     LastFlags,
+    /// By the flags of the call that was queued.
+    JobFlags,
     /// By this key's flag.
     Flag,
     /// By `--set`.
@@ -47,9 +50,15 @@ pub struct Assignment {
 }
 
 /// What all layers so far say about each key.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Layers {
     slots: [Option<(Value, Place)>; KEY_COUNT],
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Layers { slots: [const { None }; KEY_COUNT] }
+    }
 }
 
 impl Layers {
@@ -82,6 +91,9 @@ impl Layers {
         if both.is_some() && failure.iter().any(|code| settings.codes.ignore.contains(code)) {
             return Err(self.conflict(Key::FailureCodes, Key::IgnoreCodes, "shares a code with"));
         }
+        if settings.max_wait.is_some() && settings.max_concurrent.is_none() {
+            return Err(self.conflict(Key::MaxWait, Key::MaxConcurrent, "says nothing with"));
+        }
         Ok(settings)
     }
 
@@ -107,10 +119,7 @@ impl Layers {
             slow_rate: self.percent(Key::SlowRate, default.slow_rate),
             min_calls: self.count(Key::MinCalls, default.min_calls),
             open_for: self.duration(Key::OpenFor).unwrap_or(default.open_for),
-            open_backoff: match self.value(Key::OpenBackoff) {
-                Some(Value::Growth(growth)) => *growth,
-                _ => default.open_backoff,
-            },
+            open_backoff: self.growth(Key::OpenBackoff, default.open_backoff),
             open_max: self.duration(Key::OpenMax).unwrap_or(default.open_max),
             open_jitter: self.percent(Key::OpenJitter, default.open_jitter),
             half_open_calls,
@@ -122,14 +131,56 @@ impl Layers {
             timeout,
             kill_after,
             codes: self.codes(),
-            open_exit_code: match self.value(Key::OpenExitCode) {
-                Some(Value::Code(code)) => *code,
-                _ => Settings::OPEN_EXIT_CODE,
-            },
+            open_exit_code: self.code(Key::OpenExitCode, Settings::OPEN_EXIT_CODE),
             on_store_error: match self.value(Key::OnStoreError) {
                 Some(Value::OnStoreError(what)) => *what,
-                _ => OnStoreError::Run,
+                _ => OnStoreError::default(),
             },
+            max_concurrent: self.count_set(Key::MaxConcurrent),
+            max_wait: self.duration(Key::MaxWait),
+            retry: self.retry(),
+            on_open: self.actions(Key::OnOpen),
+            on_failure: self.actions(Key::OnFailure),
+            queued_exit_code: self.code(Key::QueuedExitCode, Settings::QUEUED_EXIT_CODE),
+            cache: self.cache(),
+            queue: self.queue(),
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        let two = Growth::from_ten_thousandths(2 * Growth::SCALE).expect("2.0 is allowed");
+        let spread = Percent::from_hundredths(20_00).expect("20% is allowed");
+        Retry {
+            retries: self.count(Key::Retries, 0),
+            delay: self.duration(Key::RetryDelay).unwrap_or(Duration::from_secs(1)),
+            backoff: self.growth(Key::RetryBackoff, two),
+            max_delay: self.duration(Key::RetryMaxDelay).unwrap_or(Duration::from_secs(30)),
+            jitter: self.percent(Key::RetryJitter, spread),
+            max_time: self.duration(Key::RetryMaxTime),
+        }
+    }
+
+    fn cache(&self) -> CacheSettings {
+        CacheSettings {
+            max: self.size(Key::CacheMax, 8 << 20),
+            cwd: matches!(self.value(Key::CacheCwd), Some(Value::Switch(true))),
+            env: self.names(Key::CacheEnv),
+        }
+    }
+
+    fn queue(&self) -> QueueSettings {
+        let week = Duration::from_secs(7 * 86_400);
+        QueueSettings {
+            drain: match self.value(Key::Drain) {
+                Some(Value::Drain(drain)) => *drain,
+                _ => Drain::default(),
+            },
+            max_attempts: self.count(Key::MaxAttempts, 5),
+            max_age: self.duration(Key::MaxAge).unwrap_or(week),
+            attempt_delay: self.duration(Key::AttemptDelay).unwrap_or(Duration::from_secs(1)),
+            env: self.names(Key::QueueEnv),
+            stdin_max: self.size(Key::QueueStdinMax, 1 << 20),
+            max_jobs: self.count(Key::QueueMax, 100_000),
         }
     }
 
@@ -150,17 +201,52 @@ impl Layers {
     }
 
     fn count(&self, key: Key, default: u32) -> u32 {
+        self.count_set(key).unwrap_or(default)
+    }
+
+    fn count_set(&self, key: Key) -> Option<u32> {
         match self.value(key) {
-            Some(Value::Count(count)) => *count,
+            Some(Value::Count(count)) => Some(*count),
+            _ => None,
+        }
+    }
+
+    fn code(&self, key: Key, default: u8) -> u8 {
+        match self.value(key) {
+            Some(Value::Code(code)) => *code,
             _ => default,
         }
     }
 
-    fn percent(
-        &self,
-        key: Key,
-        default: crate::model::policy::Percent,
-    ) -> crate::model::policy::Percent {
+    fn growth(&self, key: Key, default: Growth) -> Growth {
+        match self.value(key) {
+            Some(Value::Growth(growth)) => *growth,
+            _ => default,
+        }
+    }
+
+    fn size(&self, key: Key, default: u64) -> u64 {
+        match self.value(key) {
+            Some(Value::Size(size)) => *size,
+            _ => default,
+        }
+    }
+
+    fn names(&self, key: Key) -> Vec<String> {
+        match self.value(key) {
+            Some(Value::Names(names)) => names.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn actions(&self, key: Key) -> Vec<Action> {
+        match self.value(key) {
+            Some(Value::Actions(actions)) => actions.clone(),
+            _ => vec![Action::Fail],
+        }
+    }
+
+    fn percent(&self, key: Key, default: Percent) -> Percent {
         match self.value(key) {
             Some(Value::Percent(share)) => *share,
             _ => default,
@@ -183,7 +269,9 @@ impl Layers {
         for place in places {
             match place {
                 Place::File { path, line, .. } => file = file.or(Some((path, *line))),
-                Place::Flag | Place::Set | Place::LastFlags => return Error::Usage(message),
+                Place::Flag | Place::Set | Place::LastFlags | Place::JobFlags => {
+                    return Error::Usage(message);
+                }
             }
         }
         match file {
@@ -199,6 +287,7 @@ impl Layers {
             None => "default".to_owned(),
             Some(Place::File { path, line, .. }) => format!("{}:{line}", path.display()),
             Some(Place::LastFlags) => "last call's flags".to_owned(),
+            Some(Place::JobFlags) => "the job's flags".to_owned(),
             Some(Place::Flag) => key.flag(),
             Some(Place::Set) => "--set".to_owned(),
         };

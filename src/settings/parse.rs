@@ -6,9 +6,9 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use super::OnStoreError;
 use super::keys::{Key, Kind};
 use super::value::{Raw, Value};
+use super::{Drain, OnStoreError, action, size};
 use crate::model::policy::{DURATION_MAX, Growth, Percent, WINDOW_CALLS_MAX, WindowSize};
 use crate::model::text;
 
@@ -18,14 +18,21 @@ pub type Why = String;
 const QUOTED: &str = "a number is written without quotes";
 const NOT_WHOLE: &str = "not a whole number";
 const NOT_DURATION: &str = "not a duration";
-const NOT_UTF8: &str = "not valid UTF-8";
+pub(super) const NOT_UTF8: &str = "not valid UTF-8";
 const OUT_OF_RANGE: &str = "out of range";
+
+/// The most names in a list of variables, and the most bytes of one.
+const NAMES_MAX: usize = 100;
+const NAME_BYTES_MAX: usize = 100;
+/// The same, in words.
+pub const NAMES_SPAN: &str = "at most 100 of at most 100 characters";
 
 /// What the value means for the key.
 pub fn value(key: Key, raw: &Raw<'_>) -> Result<Value, Why> {
-    if is_none(raw)? {
+    if is_none(raw) {
         return match (key.kind(), key.is_optional()) {
             (Kind::Codes { empty: true }, _) => Ok(Value::Codes(Vec::new())),
+            (Kind::Names, _) => Ok(Value::Names(Vec::new())),
             (_, true) => Ok(Value::Unset),
             (_, false) => Err("this key always has a value".into()),
         };
@@ -38,7 +45,12 @@ pub fn value(key: Key, raw: &Raw<'_>) -> Result<Value, Why> {
         Kind::Growth => growth(raw).map(Value::Growth),
         Kind::Codes { empty } => codes(raw, empty).map(Value::Codes),
         Kind::Code => count(raw, 0, 255).map(|code| Value::Code(code as u8)),
-        Kind::OnStoreError => on_store_error(raw).map(Value::OnStoreError),
+        Kind::OnStoreError => choice(raw, OnStoreError::from_name).map(Value::OnStoreError),
+        Kind::Actions => action::read(raw).map(Value::Actions),
+        Kind::Drain => choice(raw, Drain::from_name).map(Value::Drain),
+        Kind::Names => names(raw).map(Value::Names),
+        Kind::Size => size::read(raw).map(Value::Size),
+        Kind::Switch => switch(raw).map(Value::Switch),
     }
 }
 
@@ -66,11 +78,11 @@ pub fn whole_word(word: &OsStr, max: u64) -> Result<u64, Why> {
     text.parse().ok().filter(|number| *number <= max).ok_or_else(|| OUT_OF_RANGE.into())
 }
 
-fn is_none(raw: &Raw<'_>) -> Result<bool, Why> {
+fn is_none(raw: &Raw<'_>) -> bool {
     match raw {
-        Raw::Word(word) => Ok(utf8(word)? == "none"),
-        Raw::Text(text) => Ok(*text == "none"),
-        _ => Ok(false),
+        Raw::Word(word) => *word == "none",
+        Raw::Text(text) => *text == "none",
+        _ => false,
     }
 }
 
@@ -99,8 +111,7 @@ fn count(raw: &Raw<'_>, min: u32, max: u32) -> Result<u32, Why> {
         Raw::Word(word) if is_integer(utf8(word)?) => utf8(word)?.parse().ok(),
         Raw::Word(_) | Raw::Float(_) => return Err(NOT_WHOLE.into()),
         Raw::Text(_) => return Err(QUOTED.into()),
-        Raw::Array(_) => return Err(wrong_type("array")),
-        Raw::Other(what, _) => return Err(wrong_type(what)),
+        other => return Err(wrong_type(other)),
     };
     number
         .and_then(|number| u32::try_from(number).ok())
@@ -113,8 +124,7 @@ fn percent(raw: &Raw<'_>) -> Result<Percent, Why> {
         Raw::Word(word) => utf8(word)?,
         Raw::Text(text) | Raw::Float(text) => text,
         Raw::Integer(_, text) => text,
-        Raw::Array(_) => return Err(wrong_type("array")),
-        Raw::Other(what, _) => return Err(wrong_type(what)),
+        other => return Err(wrong_type(other)),
     };
     let (number, places) = match text.strip_suffix('%') {
         Some(number) => (number, 2),
@@ -136,8 +146,7 @@ fn growth(raw: &Raw<'_>) -> Result<Growth, Why> {
         Raw::Float(text) => text,
         Raw::Integer(_, text) => text,
         Raw::Text(_) => return Err(QUOTED.into()),
-        Raw::Array(_) => return Err(wrong_type("array")),
-        Raw::Other(what, _) => return Err(wrong_type(what)),
+        other => return Err(wrong_type(other)),
     };
     u32::try_from(decimal(text, 4)?)
         .ok()
@@ -148,12 +157,16 @@ fn growth(raw: &Raw<'_>) -> Result<Growth, Why> {
 fn duration(raw: &Raw<'_>, min: Duration) -> Result<Duration, Why> {
     match raw {
         Raw::Word(word) => duration_word(word, min),
-        Raw::Text(text) => within(duration_text(text)?, min),
+        Raw::Text(text) => duration_text_within(text, min),
         Raw::Integer(_, text) => Err(format!("it needs a unit (\"{text}s\")")),
         Raw::Float(text) => Err(format!("it needs a unit (\"{text}s\")")),
-        Raw::Array(_) => Err(wrong_type("array")),
-        Raw::Other(what, _) => Err(wrong_type(what)),
+        other => Err(wrong_type(other)),
     }
+}
+
+/// A duration of a config file: each number has its unit.
+pub(super) fn duration_text_within(text: &str, min: Duration) -> Result<Duration, Why> {
+    within(duration_text(text)?, min)
 }
 
 fn within(duration: Duration, min: Duration) -> Result<Duration, Why> {
@@ -212,8 +225,7 @@ fn codes(raw: &Raw<'_>, empty: bool) -> Result<Vec<u8>, Why> {
         }
         Raw::Integer(_, text) => return Err(format!("one code is a list too ([{text}])")),
         Raw::Text(_) => return Err("a list has brackets, and no quotes".into()),
-        Raw::Float(_) => return Err(wrong_type("float")),
-        Raw::Other(what, _) => return Err(wrong_type(what)),
+        other => return Err(wrong_type(other)),
     }
     if codes.is_empty() && !empty {
         return Err("without any code, nothing could fail".into());
@@ -231,16 +243,58 @@ fn add_code(codes: &mut Vec<u8>, raw: &Raw<'_>) -> Result<(), Why> {
     Ok(())
 }
 
-fn on_store_error(raw: &Raw<'_>) -> Result<OnStoreError, Why> {
+/// One of a few names.
+fn choice<T>(raw: &Raw<'_>, from_name: fn(&str) -> Option<T>) -> Result<T, Why> {
     let name = match raw {
         Raw::Word(word) => utf8(word)?,
         Raw::Text(text) => text,
-        Raw::Integer(..) => return Err(wrong_type("integer")),
-        Raw::Float(_) => return Err(wrong_type("float")),
-        Raw::Array(_) => return Err(wrong_type("array")),
-        Raw::Other(what, _) => return Err(wrong_type(what)),
+        other => return Err(wrong_type(other)),
     };
-    OnStoreError::from_name(name).ok_or_else(|| "no such choice".into())
+    from_name(name).ok_or_else(|| "no such choice".into())
+}
+
+fn switch(raw: &Raw<'_>) -> Result<bool, Why> {
+    match raw {
+        Raw::Boolean(value) => Ok(*value),
+        Raw::Word(word) => utf8(word)?.parse().map_err(|_| "no such choice".into()),
+        Raw::Text(_) => Err("it is written without quotes".into()),
+        other => Err(wrong_type(other)),
+    }
+}
+
+fn names(raw: &Raw<'_>) -> Result<Vec<String>, Why> {
+    let mut names: Vec<String> = Vec::new();
+    let mut add = |name: &str| {
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && (1..=NAME_BYTES_MAX).contains(&name.len());
+        if !is_name {
+            return Err(format!("'{}': not a variable's name", text::excerpt(name, 40)));
+        }
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+        if names.len() > NAMES_MAX { Err("too many names".to_owned()) } else { Ok(()) }
+    };
+    match raw {
+        Raw::Word(word) => {
+            let text = utf8(word)?;
+            text.split(',').filter(|_| !text.is_empty()).try_for_each(|name| add(name.trim()))?;
+        }
+        Raw::Array(items) => {
+            for item in items {
+                let Raw::Text(name) = item else {
+                    return Err(format!("{}: {}", item.shown(), wrong_type(item)));
+                };
+                add(name)?;
+            }
+        }
+        Raw::Text(text) => {
+            return Err(format!("a list has brackets ([\"{}\"])", text::excerpt(text, 40)));
+        }
+        other => return Err(wrong_type(other)),
+    }
+    Ok(names)
 }
 
 /// A plain decimal number times ten to the power of `places`, exactly.
@@ -266,7 +320,7 @@ fn decimal(text: &str, places: usize) -> Result<u64, Why> {
     significant.parse().map_err(|_| OUT_OF_RANGE.into())
 }
 
-fn is_integer(text: &str) -> bool {
+pub(super) fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
@@ -277,10 +331,19 @@ fn is_bare_number(text: &str) -> bool {
         && text.bytes().filter(|b| *b == b'.').count() <= 1
 }
 
-fn utf8(word: &OsStr) -> Result<&str, Why> {
+pub(super) fn utf8(word: &OsStr) -> Result<&str, Why> {
     word.to_str().ok_or_else(|| NOT_UTF8.into())
 }
 
-fn wrong_type(what: &str) -> Why {
+/// A value whose type no value of the key has.
+pub(super) fn wrong_type(raw: &Raw<'_>) -> Why {
+    let what = match raw {
+        Raw::Word(_) | Raw::Text(_) => "text",
+        Raw::Integer(..) => "integer",
+        Raw::Float(_) => "float",
+        Raw::Boolean(_) => "boolean",
+        Raw::Array(_) => "array",
+        Raw::Other(what, _) => what,
+    };
     format!("the wrong type ({what})")
 }

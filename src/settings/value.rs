@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::time::Duration;
 
-use super::OnStoreError;
+use super::action::{Action, Chain};
+use super::{Drain, OnStoreError, size};
 use crate::model::policy::{Growth, Percent, WindowSize};
 use crate::model::text;
 
@@ -20,6 +21,8 @@ pub enum Raw<'a> {
     Integer(Option<i64>, String),
     /// A TOML float, as it stands in the file.
     Float(&'a str),
+    /// A TOML boolean.
+    Boolean(bool),
     /// A TOML array.
     Array(Vec<Raw<'a>>),
     /// Another TOML value: what it is, and how it reads.
@@ -37,6 +40,7 @@ impl Raw<'_> {
             Raw::Text(text) => format!("\"{}\"", excerpt(text)),
             Raw::Integer(_, text) | Raw::Other(_, text) => excerpt(text),
             Raw::Float(text) => excerpt(text),
+            Raw::Boolean(value) => value.to_string(),
             Raw::Array(items) => {
                 let items: Vec<_> = items.iter().take(20).map(Raw::shown).collect();
                 excerpt(&format!("[{}]", items.join(", ")))
@@ -70,6 +74,16 @@ pub enum Value {
     Code(u8),
     /// What to do without a store.
     OnStoreError(OnStoreError),
+    /// What stands in for a call.
+    Actions(Vec<Action>),
+    /// What empties the queue.
+    Drain(Drain),
+    /// Names of environment variables.
+    Names(Vec<String>),
+    /// Bytes.
+    Size(u64),
+    /// Yes or no.
+    Switch(bool),
 }
 
 impl Value {
@@ -84,9 +98,15 @@ impl Value {
             Value::Growth(growth) => {
                 (f64::from(growth.ten_thousandths()) / f64::from(Growth::SCALE)).into()
             }
-            Value::Window(_) | Value::Percent(_) | Value::Duration(_) | Value::OnStoreError(_) => {
-                self.to_string().into()
-            }
+            Value::Actions(actions) => actions.iter().map(Action::json).collect(),
+            Value::Names(names) => names.clone().into(),
+            Value::Size(size) => (*size).into(),
+            Value::Switch(value) => (*value).into(),
+            Value::Window(_)
+            | Value::Percent(_)
+            | Value::Duration(_)
+            | Value::OnStoreError(_)
+            | Value::Drain(_) => self.to_string().into(),
         }
     }
 }
@@ -113,6 +133,12 @@ impl fmt::Display for Value {
             }
             Value::Code(code) => write!(f, "{code}"),
             Value::OnStoreError(what) => f.write_str(what.name()),
+            Value::Actions(actions) => Chain(actions).fmt(f),
+            Value::Drain(drain) => f.write_str(drain.name()),
+            Value::Names(names) if names.is_empty() => f.write_str("none"),
+            Value::Names(names) => f.write_str(&names.join(",")),
+            Value::Size(size) => f.write_str(&size::show(*size)),
+            Value::Switch(value) => write!(f, "{value}"),
         }
     }
 }

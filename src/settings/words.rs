@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use super::keys::{self, Form, Key};
+use super::keys::{self, Form, Key, Kind};
 use super::layers::{Assignment, Layers, Place};
 use super::parse;
 use super::value::Raw;
@@ -14,6 +14,10 @@ use crate::model::{BreakerName, text};
 
 /// The most bytes of flags that travel with a state.
 pub const FLAGS_TEXT_MAX: usize = 512;
+
+/// The most bytes of flags that a job keeps: two lists of all exit codes and
+/// the rest.
+pub const JOB_FLAGS_TEXT_MAX: usize = 4096;
 
 /// The name of a breaker.
 ///
@@ -69,6 +73,24 @@ pub fn put_flags(layers: &mut Layers, flags: &[Flag]) -> Result<(), Error> {
             .map_err(|why| refused(&key.flag(), word, &why, &key.allowed(Form::Word)))?;
         layers.put(Assignment { key, value, place: Place::Flag });
     }
+    Key::ALL
+        .into_iter()
+        .filter(|key| key.kind() == Kind::Actions)
+        .try_for_each(|key| put_chain(layers, key, flags))
+}
+
+/// A flag that was given several times: its words are one list.
+fn put_chain(layers: &mut Layers, key: Key, flags: &[Flag]) -> Result<(), Error> {
+    let words = flags.iter().filter(|(name, _)| *name == key.name());
+    let chain = Raw::Array(words.map(|(_, word)| Raw::Word(word)).collect());
+    if matches!(&chain, Raw::Array(words) if words.len() < 2) {
+        return Ok(());
+    }
+    let value = parse::value(key, &chain).map_err(|why| {
+        let allowed = key.allowed(Form::Word);
+        Error::Usage(format!("{} {}: {why}; allowed: {allowed}", key.flag(), chain.shown()))
+    })?;
+    layers.put(Assignment { key, value, place: Place::Flag });
     Ok(())
 }
 
@@ -101,12 +123,23 @@ pub fn put_set(layers: &mut Layers, word: &OsStr) -> Result<(), Error> {
 /// form, which has no space. What is not allowed is left out, and so is what
 /// exceeds [`FLAGS_TEXT_MAX`] (only a very long list of exit codes can).
 pub fn flags_text(flags: &[Flag]) -> String {
+    kept_text(flags, Key::is_of_machine, FLAGS_TEXT_MAX)
+}
+
+/// The flags that a queued job must have when it runs, as a text of the same
+/// form: what ends an attempt, what its exit code says, how often and how late
+/// it is tried, and how many may run at once. All of them fit.
+pub fn job_flags_text(flags: &[Flag]) -> String {
+    kept_text(flags, Key::is_of_job, JOB_FLAGS_TEXT_MAX)
+}
+
+fn kept_text(flags: &[Flag], is_kept: fn(Key) -> bool, bytes_max: usize) -> String {
     let mut kept = String::new();
     for (name, word) in flags {
-        let Some(key) = Key::by_name(name).filter(|key| key.is_of_machine()) else { continue };
+        let Some(key) = Key::by_name(name).filter(|key| is_kept(*key)) else { continue };
         let Ok(value) = parse::value(key, &Raw::Word(word)) else { continue };
         let item = format!("{name}={value}");
-        if kept.len() + 1 + item.len() <= FLAGS_TEXT_MAX {
+        if kept.len() + 1 + item.len() <= bytes_max {
             if !kept.is_empty() {
                 kept.push(' ');
             }
@@ -119,14 +152,24 @@ pub fn flags_text(flags: &[Flag]) -> String {
 /// Adds the layer of the last call's flags. The text comes out of a state, and
 /// maybe from another version of cb: what is not understood is left out.
 pub fn put_flags_text(layers: &mut Layers, kept: &str) {
-    if kept.len() > FLAGS_TEXT_MAX {
-        return;
+    if kept.len() <= FLAGS_TEXT_MAX {
+        put_kept(layers, kept, Key::is_of_machine, &Place::LastFlags);
     }
+}
+
+/// Adds the layer of the flags that a job kept, as carefully.
+pub fn put_job_flags_text(layers: &mut Layers, kept: &str) {
+    if kept.len() <= JOB_FLAGS_TEXT_MAX {
+        put_kept(layers, kept, Key::is_of_job, &Place::JobFlags);
+    }
+}
+
+fn put_kept(layers: &mut Layers, kept: &str, is_kept: fn(Key) -> bool, place: &Place) {
     for item in kept.split(' ') {
         let Some((name, value)) = item.split_once('=') else { continue };
-        let Some(key) = Key::by_name(name) else { continue };
+        let Some(key) = Key::by_name(name).filter(|key| is_kept(*key)) else { continue };
         if let Ok(value) = parse::value(key, &Raw::Word(OsStr::new(value))) {
-            layers.put(Assignment { key, value, place: Place::LastFlags });
+            layers.put(Assignment { key, value, place: place.clone() });
         }
     }
 }
