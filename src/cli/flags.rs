@@ -28,12 +28,14 @@ impl PolicyFlag {
     }
 }
 
-/// The heading of what a breaker decides by, and of what every command with
-/// policy flags shows.
+/// The heading of what a breaker decides by, and what ends a call.
 pub const POLICY: &str = "Policy";
-const AGAIN: &str = "Retries and concurrency";
-const INSTEAD: &str = "Instead of the call";
-const KEPT: &str = "Queue and cache";
+/// The heading of how often, and how many at once.
+pub const AGAIN: &str = "Retries and concurrency";
+/// The heading of what stands in for a call.
+pub const INSTEAD: &str = "Instead of the call";
+/// The heading of what is kept.
+pub const KEPT: &str = "Queue and cache";
 
 /// A policy flag, once for each key, in the order in which help lists them.
 pub static POLICY_FLAGS: [PolicyFlag; 41] = [

@@ -12,6 +12,7 @@ Examples:
 Exit status:
   0        it worked; for 'cb exec', the command's own status
   75       the call was rejected: the breaker is open (try again later)
+  76       the call was queued: it has not run yet
   124      the command timed out; 137 if it had to be killed
   125      cb itself failed: bad usage, bad config, or no store
   126,127  the command cannot be executed, or was not found
@@ -41,7 +42,13 @@ there: same input, output, terminal, signals and exit status. If it is open, the
 started, and cb exits with 75.
 
 Options may stand before or after NAME; everything from COMMAND on reaches the command byte for \
-byte. No shell is involved: use 'sh -c' for a pipeline.";
+byte. No shell is involved: use 'sh -c' for a pipeline.
+
+A call that is rejected can have a stand-in (--on-open), and so can one that failed (--on-failure). \
+An ACTION is 'cache' or 'cache:TTL' (the last good output of the same command, not older than TTL), \
+'queue' (keep the call for later; see 'cb queue --help'), 'run:COMMAND' (a shell command, told why \
+by CB_REASON, CB_STATE, CB_RETRY_AFTER and CB_EXIT_CODE), 'exit:CODE', or 'fail', the default. \
+Several are tried in their order until one serves.";
 
 /// The sections after the options of `cb exec`.
 pub const EXEC: &str = "\
@@ -50,22 +57,29 @@ Examples:
   cb exec --timeout 10s --failures 3 --window 1m db pg_dump app
   cb exec mail --failure-codes 75 -- sendmail -t <letter
   cb exec api -- ./call; [ $? -eq 75 ] && echo 'not now'
+  cb exec --on-open cache:10m --on-open 'run:./estimate' rates -- ./fetch-rates
+  cb exec --on-open queue orders -- ./charge --order 7
+  cb exec --retries 3 --retry-delay 500ms --hold-stdout api -- ./call
 
 Exit status:
   COMMAND's   the command ran; if a signal killed it, cb ends by the same one
-  75          rejected: the breaker is open (see --open-exit-code)
+  75          rejected: the breaker is open, or as many as may run (see --open-exit-code)
+  76          the call was queued, and has not run (see --queued-exit-code)
   124         the command timed out; 137 if it had to be killed
   125         cb itself failed: bad usage, bad config, or no store
   126         the command cannot be executed
   127         the command was not found
 
 Environment:
-  CB_STORE    the directory of the state, unless --store is given
-  CB_CONFIG   the config file, unless --config is given
-  NO_COLOR    if set, no colour
-  CB_BREAKER  set for COMMAND: the breaker's name
-  CB_STATE    set for COMMAND: closed or half-open
-  CB_ATTEMPT  set for COMMAND: the number of the attempt, from 1";
+  CB_STORE        the directory of the state, unless --store is given
+  CB_CONFIG       the config file, unless --config is given
+  NO_COLOR        if set, no colour
+  CB_BREAKER      set for COMMAND and 'run:': the breaker's name
+  CB_STATE        set for COMMAND and 'run:': the breaker's state
+  CB_ATTEMPT      set for COMMAND: the number of the attempt, from 1
+  CB_REASON       set for 'run:': open, bulkhead, failure or timeout
+  CB_RETRY_AFTER  set for 'run:': the seconds until the next trial
+  CB_EXIT_CODE    set for 'run:': the status of the call, where one failed";
 
 /// The sections of `cb status`.
 pub const STATUS: &str = "\

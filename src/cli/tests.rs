@@ -91,6 +91,47 @@ fn flags_come_out_by_key_and_the_last_one_counts() {
 }
 
 #[test]
+fn a_flag_of_a_chain_can_come_again_and_keeps_its_order() {
+    let args = ["--on-open", "cache", "--retries", "1", "--on-open=run:x", "--retries=2"];
+    let flags: Vec<Flag> =
+        vec![("retries", "2".into()), ("on_open", "cache".into()), ("on_open", "run:x".into())];
+    let words = exec_of(&[&["exec"], &args[..], &["api", "x"]].concat());
+    assert_eq!(words.flags, flags);
+    // The same, past the reader of plain words.
+    let words = exec_of(&[&["exec", "-k9"], &args[..], &["api", "x"]].concat());
+    assert_eq!(words.flags[0], ("kill_after", "9".into()));
+    assert_eq!(words.flags[1..], flags);
+}
+
+#[test]
+fn every_command_with_policy_flags_takes_all_of_them() {
+    let starts =
+        [&["check"][..], &["allow"], &["queue", "run"], &["queue", "add"]].map(<[&str]>::to_vec);
+    for start in starts {
+        let rest: &[&str] = if start.contains(&"add") { &["api", "x"] } else { &["api"] };
+        for flag in &POLICY_FLAGS {
+            let long = format!("--{}", flag.long);
+            let found = read(&[&start[..], &[&long, "5"], rest].concat());
+            assert!(found.is_ok(), "{start:?} {long}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn help_shows_a_command_the_flags_that_say_something_to_it() {
+    let shows = |words: &[&str], flag: &str| match read(&[words, &["--help"]].concat()) {
+        Err(Stop::Text(text)) => text.to_string().contains(&format!("--{flag} ")),
+        other => panic!("{words:?}: {other:?}"),
+    };
+    for flag in &POLICY_FLAGS {
+        assert!(shows(&["exec"], flag.long), "{}", flag.long);
+        assert_eq!(shows(&["check"], flag.long), flag.heading == "Policy", "{}", flag.long);
+    }
+    assert!(shows(&["queue", "run"], "max-attempts") && !shows(&["queue", "run"], "on-open"));
+    assert!(!shows(&["queue", "run"], "background") && !shows(&["queue", "run"], "worker"));
+}
+
+#[test]
 fn switches_and_places() {
     let words = exec_of(&[
         "--store",
@@ -113,6 +154,10 @@ fn switches_and_places() {
     assert_eq!(words.places, Places { store: Some("b".into()), config: Some("c".into()) });
     assert_eq!((words.result_file, words.result_fd), (Some("r".into()), Some("3".into())));
     assert!(words.foreground && words.die_with_parent && words.quiet);
+    assert!(!words.hold_stdout && !words.idempotent && words.key.is_none());
+    let words = exec_of(&["exec", "--hold-stdout", "--idempotent", "--key=k", "api", "x"]);
+    assert!(words.hold_stdout && words.idempotent);
+    assert_eq!(words.key, Some("k".into()));
     let words = exec_of(&["--store", "a", "exec", "api", "x"]);
     assert_eq!(words.places.store, Some("a".into()));
     assert!(!words.foreground && !words.die_with_parent && !words.quiet);
@@ -207,6 +252,85 @@ fn the_other_commands() {
 }
 
 #[track_caller]
+fn check_queue(words: &[&str], what: QueueWhat) {
+    let places = Places { store: Some("s".into()), config: None };
+    check_words(
+        &[&["queue", "--store", "s"], words].concat(),
+        Words::Queue(QueueWords { places, what }),
+    );
+}
+
+#[test]
+fn the_commands_of_the_queue() {
+    let add = |command: &[&str]| QueueAdd {
+        name: "a".into(),
+        command: os(command),
+        flags: vec![("timeout", "5".into())],
+        key: Some("k".into()),
+        idempotent: true,
+    };
+    let dress = ["add", "--key", "k", "--idempotent", "--timeout=5"];
+    let added = |words: &[&str], command: &[&str]| {
+        check_queue(&[&dress[..], words].concat(), QueueWhat::Add(add(command)));
+    };
+    added(&["a", "--", "x", "--key", "-q"], &["x", "--key", "-q"]);
+    added(&["a", "x", "--", "y"], &["x", "--", "y"]);
+    added(&["--", "a", "--", "x"], &["x"]);
+    added(&["a", "--", "--", "x"], &["--", "x"]);
+    check_queue(
+        &["list", "a", "b*", "--state", "failed", "--state=doubt", "--json"],
+        QueueWhat::List {
+            names: os(&["a", "b*"]),
+            states: vec!["failed".into(), "doubt".into()],
+            json: true,
+        },
+    );
+    check_queue(
+        &["show", "7", "--reveal"],
+        QueueWhat::Show { id: "7".into(), reveal: true, json: false },
+    );
+    let run = QueueRun {
+        name: "a".into(),
+        flags: vec![("max_attempts", "3".into())],
+        rate: Some("10/s".into()),
+        jobs: Some("4".into()),
+        watch: true,
+        quiet: true,
+        background: false,
+        worker: false,
+    };
+    let words = ["run", "a", "--rate", "10/s", "--jobs=4", "--watch", "-q", "--max-attempts=3"];
+    check_queue(&words, QueueWhat::Run(run.clone()));
+    let hidden = QueueRun { background: true, worker: true, ..run };
+    check_queue(&[&words[..], &["--background", "--worker"]].concat(), QueueWhat::Run(hidden));
+    check_queue(&["retry", "1", "2"], QueueWhat::Retry { ids: os(&["1", "2"]) });
+    check_queue(&["drop", "1"], QueueWhat::Drop { ids: os(&["1"]) });
+    check_queue(
+        &["purge", "a", "--state", "done"],
+        QueueWhat::Purge { name: "a".into(), states: vec!["done".into()] },
+    );
+}
+
+#[test]
+fn the_commands_of_the_cache() {
+    let cache = |words: &[&str], what| {
+        let words = [&["--config", "f", "cache"], words].concat();
+        let places = Places { config: Some("f".into()), store: None };
+        check_words(&words, Words::Cache(CacheWords { places, what }));
+    };
+    cache(&["list", "a*", "--json"], CacheWhat::List { names: os(&["a*"]), json: true });
+    cache(&["show", "a", "3f"], CacheWhat::Show { name: "a".into(), key: "3f".into() });
+    cache(&["drop", "a", "3", "4"], CacheWhat::Drop { name: "a".into(), keys: os(&["3", "4"]) });
+    cache(&["drop", "a"], CacheWhat::Drop { name: "a".into(), keys: Vec::new() });
+}
+
+#[test]
+fn no_argument_of_a_queued_command_is_in_debug_output() {
+    let words = read(&["queue", "add", "a", "--", "x", "--token=secret"]).expect("understood");
+    assert!(!format!("{words:?}").contains("secret"));
+}
+
+#[track_caller]
 fn check_usage(words: &[&str], expected: &str) {
     match read(words) {
         Err(Stop::Usage(message)) => {
@@ -255,6 +379,30 @@ fn what_is_not_understood_is_told_in_one_line() {
         "config show needs NAME, for example: cb config show api; see 'cb config show --help'",
     );
     check_usage(
+        &["queue"],
+        "queue needs a command: add, list, show, run, retry, drop, purge; see 'cb queue --help'",
+    );
+    check_usage(&["cache"], "cache needs a command: list, show, drop; see 'cb cache --help'");
+    check_usage(
+        &["queue", "add", "orders"],
+        "queue add needs COMMAND, for example: cb queue add orders -- ./charge --order 7; see 'cb \
+         queue add --help'",
+    );
+    check_usage(&["queue", "retry"], "queue retry needs ID; see 'cb queue retry --help'");
+    check_usage(
+        &["queue", "shwo"],
+        "no such command: 'shwo'; did you mean 'show'?; see 'cb queue --help'",
+    );
+    check_usage(
+        &["queue", "list", "--state", "x"],
+        "'x' is no value for --state <STATE>; allowed: pending, running, done, failed, doubt; see \
+         'cb queue list --help'",
+    );
+    check_usage(
+        &["exec", "--on-opne", "queue", "api", "x"],
+        "unexpected argument '--on-opne'; did you mean '--on-open'?; see 'cb exec --help'",
+    );
+    check_usage(
         &["exec", "--timeout"],
         "'--timeout <DURATION>' needs a value; see 'cb exec --help'",
     );
@@ -290,6 +438,10 @@ fn help_and_version() {
     check_text(&["exec", "-h"], true, "Usage: cb exec [OPTIONS] <NAME> [--] <COMMAND> [ARG]...");
     check_text(&["exec", "api", "--help", "x"], true, "Run COMMAND through");
     check_text(&["config", "show", "--help"], true, "cb config show");
+    check_text(&["queue", "--help"], true, "  retry  Let failed and doubtful calls run again");
+    check_text(&["queue", "add", "--help"], true, "Usage: cb queue add [OPTIONS] <NAME> [--] <CO");
+    check_text(&["cache", "drop", "-h"], true, "Remove outputs that are kept");
+    check_text(&["exec", "--help"], true, "Instead of the call:");
     check_text(&["--version"], true, concat!("cb ", env!("CARGO_PKG_VERSION")));
     check_text(&["-V"], true, "cb ");
 }

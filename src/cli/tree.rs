@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use std::ffi::OsString;
 
-use super::flags::POLICY_FLAGS;
+use super::flags::{AGAIN, INSTEAD, KEPT, POLICY, POLICY_FLAGS};
 use super::help;
 
 /// The shells that completions are made for.
@@ -16,6 +16,9 @@ pub const HOLDS: [&str; 3] = ["forced-open", "disabled", "metrics-only"];
 
 /// The states of a queued call.
 pub const JOB_STATES: [&str; 5] = ["pending", "running", "done", "failed", "doubt"];
+
+/// The headings of the policy flags that say something to a queued call.
+const QUEUE_POLICY: [&str; 3] = [POLICY, AGAIN, KEPT];
 
 /// What builds a command.
 type Build = fn() -> Command;
@@ -57,7 +60,7 @@ pub fn root() -> Command {
 }
 
 fn exec() -> Command {
-    with_policy(named("exec", "Run a command through a breaker"))
+    with_policy(named("exec", "Run a command through a breaker"), &[POLICY, AGAIN, INSTEAD, KEPT])
         .long_about(help::EXEC_LONG)
         .after_long_help(help::EXEC)
         .override_usage("cb exec [OPTIONS] <NAME> [--] <COMMAND> [ARG]...")
@@ -91,7 +94,7 @@ fn status() -> Command {
 }
 
 fn check() -> Command {
-    with_policy(named("check", "Tell whether a call would be admitted; change nothing"))
+    with_policy(named("check", "Tell whether a call would be admitted; change nothing"), &[POLICY])
         .after_long_help(help::CHECK)
         .arg(quiet())
         .arg(store())
@@ -99,7 +102,7 @@ fn check() -> Command {
 }
 
 fn allow() -> Command {
-    with_policy(named("allow", "Print a permit for one call, to be reported"))
+    with_policy(named("allow", "Print a permit for one call, to be reported"), &[POLICY])
         .long_about(help::ALLOW_LONG)
         .after_long_help(help::ALLOW)
         .arg(quiet())
@@ -193,7 +196,7 @@ fn queue() -> Command {
 }
 
 fn queue_add() -> Command {
-    placed(with_policy(named("add", "Keep a call for later, and print its id")))
+    placed(with_policy(named("add", "Keep a call for later, and print its id"), &QUEUE_POLICY))
         .long_about(help::QUEUE_ADD_LONG)
         .after_long_help(help::QUEUE_ADD)
         .override_usage("cb queue add [OPTIONS] <NAME> [--] <COMMAND> [ARG]...")
@@ -220,7 +223,7 @@ fn queue_show() -> Command {
 }
 
 fn queue_run() -> Command {
-    placed(with_policy(named("run", "Run the calls that are kept, in order")))
+    placed(with_policy(named("run", "Run the calls that are kept, in order"), &QUEUE_POLICY))
         .long_about(help::QUEUE_RUN_LONG)
         .after_long_help(help::QUEUE_RUN)
         .arg(value("rate", "N/s", "Start at most N in a second; also N/m, N/h, N/d"))
@@ -339,10 +342,14 @@ fn manual(name: &'static str, about: &'static str) -> Command {
         .arg(config_file())
 }
 
-fn with_policy(command: Command) -> Command {
+/// A command with all policy flags. Help shows those under these headings: a
+/// setting that says nothing to a command is taken, so that a caller can give
+/// the same words to several, but takes no space.
+fn with_policy(command: Command, shown: &[&str]) -> Command {
     POLICY_FLAGS.iter().fold(command, |command, flag| {
         let arg = value(flag.long, flag.value, flag.help).help_heading(flag.heading);
         let arg = if flag.repeatable { arg.action(ArgAction::Append) } else { arg };
+        let arg = arg.hide(!shown.contains(&flag.heading));
         command.arg(if flag.key == "kill_after" { arg.short('k') } else { arg })
     })
 }

@@ -97,6 +97,9 @@ fn missing(error: &clap::Error, command: &str) -> String {
         "hold" => "cb hold api forced-open --for 1h",
         "completions" => "cb completions bash",
         "config show" => "cb config show api",
+        "queue add" => "cb queue add orders -- ./charge --order 7",
+        "queue run" => "cb queue run orders",
+        "cache show" => "cb cache show rates 3f2a",
         _ => "",
     };
     match example {

@@ -126,9 +126,12 @@ fn dressed(mut command: clap::Command, names: &ArgValueCandidates) -> clap::Comm
     for id in arguments {
         let dress = |argument: clap::Arg| match id.as_str() {
             "name" | "names" | "check" | "policy" => argument.add(names.clone()),
-            "on-store-error" => argument.add(ArgValueCandidates::new(|| {
-                ["run", "refuse"].map(CompletionCandidate::new).into()
-            })),
+            "on-store-error" => argument.add(choices(&["run", "refuse"])),
+            "on-open" | "on-failure" => {
+                argument.add(choices(&["fail", "cache", "queue", "run:", "exit:"]))
+            }
+            "drain" => argument.add(choices(&["on-close", "manual"])),
+            "cache-cwd" => argument.add(choices(&["true", "false"])),
             "command" if argument.is_trailing_var_arg_set() => {
                 argument.add(ArgValueCompleter::new(commands))
             }
@@ -137,6 +140,10 @@ fn dressed(mut command: clap::Command, names: &ArgValueCandidates) -> clap::Comm
         command = command.mut_arg(&id, dress);
     }
     command.mut_subcommands(|below| dressed(below, names))
+}
+
+fn choices(words: &'static [&'static str]) -> ArgValueCandidates {
+    ArgValueCandidates::new(|| words.iter().map(CompletionCandidate::new).collect())
 }
 
 /// The commands of PATH that start like this, or the paths where it has a slash.
@@ -167,13 +174,19 @@ fn commands_in(dir: &Path, start: &str) -> Vec<String> {
         .collect()
 }
 
-/// Where COMMAND stands in the words of `cb exec`, up to the cursor. What comes
-/// behind it belongs to that command: its options are none of cb's.
+/// Where COMMAND stands in the words of `cb exec` or `cb queue add`, up to the
+/// cursor. What comes behind it belongs to that command: its options are none of
+/// cb's.
 fn command_at(words: &[OsString], cursor: usize) -> Option<usize> {
-    let exec = cli::command_index(words).filter(|at| words[*at] == "exec")?;
+    let first = cli::command_index(words)?;
     let tree = cli::command();
-    let options = tree.find_subcommand("exec")?;
-    let (mut at, mut named) = (exec + 1, false);
+    let command = tree.find_subcommand(&words[first])?;
+    let below = words.get(first + 1).and_then(|word| command.find_subcommand(word));
+    let options = below.unwrap_or(command);
+    if !options.get_arguments().any(clap::Arg::is_trailing_var_arg_set) {
+        return None;
+    }
+    let (mut at, mut named) = (first + 1 + usize::from(below.is_some()), false);
     while at <= cursor {
         let word = words.get(at)?.to_string_lossy();
         if word == "--" && named {

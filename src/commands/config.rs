@@ -10,6 +10,9 @@ use crate::error::Error;
 use crate::model::text::printable;
 use crate::settings::{Key, Layers, Place, Settings, breaker_name};
 
+/// The widest column of values: a long chain of actions widens its own line only.
+const VALUE_WIDTH_MAX: usize = 20;
+
 /// Runs `cb config`.
 ///
 /// # Errors
@@ -74,7 +77,7 @@ fn show(
         })
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let (keys, values) = (width(0), width(1));
+    let (keys, values) = (width(0), width(1).min(VALUE_WIDTH_MAX));
     let table: String =
         rows.iter().map(|[k, v, place]| format!("{k:keys$}  {v:values$}  {place}\n")).collect();
     write(out, &table)

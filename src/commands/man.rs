@@ -105,7 +105,7 @@ fn rest(command: &clap::Command, root: bool) -> Roff {
     }
     roff.control("SH", ["COMMANDS"]);
     for below in command.get_subcommands() {
-        let name = if root { format!("cb-{}(1)", below.get_name()) } else { usage(below) };
+        let name = if root { format!("cb-{}(1)", below.get_name()) } else { usage(command, below) };
         let about = below.get_about().map(ToString::to_string).unwrap_or_default();
         roff.control("TP", []).text([bold(name)]).text([roman(about)]);
     }
@@ -113,9 +113,10 @@ fn rest(command: &clap::Command, root: bool) -> Roff {
 }
 
 /// `show [OPTIONS] <NAME>`
-fn usage(command: &clap::Command) -> String {
+fn usage(above: &clap::Command, command: &clap::Command) -> String {
     let usage = command.clone().render_usage().to_string();
-    usage.rsplit_once("cb config ").map_or(usage.clone(), |(_, words)| words.trim().to_owned())
+    let above = format!("cb {} ", above.get_name());
+    usage.rsplit_once(&above).map_or(usage.clone(), |(_, words)| words.trim().to_owned())
 }
 
 /// What stands behind the options: the sections of help, what all pages share,

@@ -57,6 +57,87 @@ fn values_that_are_allowed() {
     check_good("failure_codes", "\"none\"", "none");
     check_good("open_exit_code", "0", "0");
     check_good("on_store_error", "\"refuse\"", "refuse");
+    check_good("max_concurrent", "3", "3");
+    check_good("max_concurrent", "'none'", "none");
+    check_good("retries", "2", "2");
+    check_good("drain", "'manual'", "manual");
+    check_good("queue_env", "['LANG', 'TZ']", "LANG,TZ");
+    check_good("queue_env", "[]", "none");
+    check_good("queue_env", "'none'", "none");
+    check_good("cache_max", "0", "0");
+    check_good("cache_max", "1_000_000", "1MB");
+    check_good("cache_max", "'1 MiB'", "1MiB");
+    check_good("cache_cwd", "true", "true");
+}
+
+#[test]
+fn values_of_new_kinds_that_are_not_allowed() {
+    check_value("max_concurrent", "0", "out of range");
+    check_value("max_wait", "5", "it needs a unit (\"5s\")");
+    check_value("retries", "\"3\"", "a number is written without quotes");
+    check_value("retries", "true", "the wrong type (boolean)");
+    check_value("drain", "false", "the wrong type (boolean)");
+    check_value("drain", "\"never\"", "no such choice");
+    check_value("queue_env", "\"LANG\"", "a list has brackets ([\"LANG\"])");
+    check_value("queue_env", "[\"LANG\", 3]", "3: the wrong type (integer)");
+    check_value("queue_env", "[\"A B\"]", "'A B': not a variable's name");
+    check_value("queue_env", "3", "the wrong type (integer)");
+    check_value("cache_max", "\"1000\"", "bytes are written without quotes");
+    check_value("cache_max", "-1", "out of range");
+    check_value("cache_max", "1.5", "not a whole number of bytes");
+    check_value("cache_max", "\"1.5MiB\"", "not a whole number with a unit");
+    check_value("cache_max", "[1]", "the wrong type (array)");
+    check_value("cache_cwd", "\"true\"", "it is written without quotes");
+    check_value("cache_cwd", "1", "the wrong type (integer)");
+    check_value("queued_exit_code", "256", "out of range");
+}
+
+/// Actions are read, and what they are shown as is read as the same.
+#[track_caller]
+fn check_actions(value: &str, expected: &str) {
+    let read = |value: &str| {
+        let parsed = parsed(&format!("[defaults]\non_open = {value}\n"));
+        assert_eq!(parsed.problems.iter().map(Error::to_string).collect::<Vec<_>>(), [""; 0]);
+        parsed.sections[0].assignments[0].value.clone()
+    };
+    let first = read(value);
+    let shown = first.to_string();
+    assert_eq!(shown, expected);
+    let fence = "'".repeat(3);
+    let again = if shown.starts_with('[') { shown } else { format!("{fence}{shown}{fence}") };
+    assert_eq!(read(&again), first);
+}
+
+#[test]
+fn actions() {
+    check_actions("'queue'", "queue");
+    check_actions("['queue']", "queue");
+    check_actions("['cache:10m', 'queue']", r#"["cache:10m", "queue"]"#);
+    check_actions("['run:a', ['b', 'c d'], 'exit:3']", r#"["run:a", ["b", "c d"], "exit:3"]"#);
+    check_actions("[['/usr/bin/notify', '']]", r#"[["/usr/bin/notify", ""]]"#);
+    check_actions(r#""run:echo \"$CB_REASON\"""#, "run:echo \"$CB_REASON\"");
+    check_actions(r#""run:a\nb\u009b\u202e\\""#, r#"["run:a\u000Ab\u009B\u202E\\"]"#);
+    check_actions("[['/bin/sh', '-c', 'x y']]", "run:x y");
+
+    let missing = "without any action, nothing says what to do";
+    check_value("on_open", "[]", missing);
+    check_value("on_open", "\"cache:10\"", "the time to live: it needs a unit");
+    check_value("on_open", "\"cash\"", "\"cash\": no such action");
+    check_value("on_open", "[\"/bin/notify\", \"down\"]", "\"/bin/notify\": no such action");
+    check_value("on_open", "[\"fail\", \"queue\"]", "nothing can follow 'fail'");
+    check_value("on_open", "[[]]", "the command is empty");
+    check_value("on_open", "[[\"\", \"x\"]]", "the command is empty");
+    check_value("on_open", "[[\"x\", 3]]", "3: a command is a list of texts");
+    check_value("on_open", "[[\"x\", [\"y\"]]]", "[\"y\"]: a command is a list of texts");
+    check_value("on_open", "3", "the wrong type (integer)");
+    check_value("on_open", "[3]", "the wrong type (integer)");
+    check_value("on_open", "true", "the wrong type (boolean)");
+    let found = parsed("[defaults]\non_open = [['x', \"\\u0000\"]]\n").problems[0].to_string();
+    assert!(found.contains(": no command can have a NUL byte; allowed: "), "{found}");
+    let allowed = "allowed: \"fail\", \"cache\", \"cache:TTL\", \"queue\", \"run:COMMAND\", \
+                   \"exit:CODE\"; or a list of them, where a command can be a list of words";
+    let found = parsed("[defaults]\non_open = 3\n").problems[0].to_string();
+    assert!(found.ends_with(allowed), "{found}");
 }
 
 #[test]

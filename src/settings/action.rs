@@ -13,8 +13,8 @@ use crate::model::text;
 /// The most actions in a chain.
 pub const ACTIONS_MAX: usize = 16;
 
-/// The actions as a message lists them.
-pub const ACTIONS: &str = "fail, cache, cache:TTL, queue, run:COMMAND, exit:CODE";
+/// The actions as messages list them.
+pub const ACTIONS: [&str; 6] = ["fail", "cache", "cache:TTL", "queue", "run:COMMAND", "exit:CODE"];
 
 /// The shell of a command that is one text.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];

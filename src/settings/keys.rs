@@ -289,10 +289,11 @@ impl Key {
             Kind::Codes { .. } => "exit codes, 1 to 255, such as 126,127".to_owned(),
             Kind::Code => "an exit code, 0 to 255".to_owned(),
             Kind::OnStoreError => format!("{quote}run{quote} or {quote}refuse{quote}"),
-            Kind::Actions if form == Form::Toml => {
-                format!("{ACTIONS}, or a list of them; a command in a list can be a list of words")
+            Kind::Actions => {
+                let actions = ACTIONS.map(|action| format!("{quote}{action}{quote}")).join(", ");
+                let in_file = "; or a list of them, where a command can be a list of words";
+                actions + if form == Form::Toml { in_file } else { "" }
             }
-            Kind::Actions => ACTIONS.to_owned(),
             Kind::Drain => format!("{quote}on-close{quote} or {quote}manual{quote}"),
             Kind::Names if form == Form::Toml => {
                 format!("a list of variables' names, such as [\"LANG\", \"TZ\"], {NAMES_SPAN}")

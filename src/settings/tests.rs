@@ -213,6 +213,194 @@ fn choices() {
 }
 
 #[test]
+fn limits_and_retries() {
+    check_word("max_concurrent", "1", "1");
+    check_word("max_concurrent", "10000", "10000");
+    check_word("max_concurrent", "none", "none");
+    check_refused("max_concurrent", "0", "out of range");
+    check_refused("max_concurrent", "10001", "out of range");
+    check_word("max_wait", "5", "5s");
+    check_word("max_wait", "none", "none");
+    check_refused("max_wait", "0", "it must be above 0");
+    check_word("retries", "0", "0");
+    check_word("retries", "1000", "1000");
+    check_refused("retries", "1001", "out of range");
+    check_refused("retries", "none", "this key always has a value");
+    check_word("retry_delay", "1ms", "1ms");
+    check_refused("retry_delay", "999us", "too short");
+    check_word("retry_backoff", "1.5", "1.5");
+    check_refused("retry_backoff", "0.5", "out of range");
+    check_word("retry_jitter", "0", "0%");
+    check_refused("retry_jitter", "101%", "out of range");
+    check_refused("retry_max_delay", "366d", "too long");
+    check_word("retry_max_time", "none", "none");
+    let retries = Key::Retries.allowed(Form::Word);
+    assert_eq!(retries, "a whole number, 0 to 1000");
+}
+
+#[test]
+fn queues() {
+    check_word("queued_exit_code", "0", "0");
+    check_refused("queued_exit_code", "256", "out of range");
+    check_word("drain", "manual", "manual");
+    check_word("drain", "on-close", "on-close");
+    check_refused("drain", "on_close", "no such choice");
+    check_word("max_attempts", "1", "1");
+    check_refused("max_attempts", "0", "out of range");
+    check_refused("max_attempts", "1001", "out of range");
+    check_word("max_age", "7d", "7d");
+    check_refused("max_age", "none", "this key always has a value");
+    check_word("attempt_delay", "1.5", "1s500ms");
+    check_word("queue_max", "1000000", "1000000");
+    check_refused("queue_max", "1000001", "out of range");
+    check_refused("queue_max", "0", "out of range");
+}
+
+#[test]
+fn names_of_variables() {
+    check_word("queue_env", "LANG", "LANG");
+    check_word("queue_env", "LANG, _x1 ,LANG", "LANG,_x1");
+    check_word("queue_env", "none", "none");
+    check_word("cache_env", "", "none");
+    check_refused("queue_env", "1A", "'1A': not a variable's name");
+    check_refused("queue_env", "A,,B", "'': not a variable's name");
+    check_refused("queue_env", "A=1", "'A=1': not a variable's name");
+    check_refused("queue_env", "A B", "'A B': not a variable's name");
+    check_refused("queue_env", "\u{e4}", "'\u{e4}': not a variable's name");
+    check_refused("queue_env", &"A".repeat(101), "'AAAA");
+    let many: Vec<_> = (0..101).map(|i| format!("A{i}")).collect();
+    check_word("queue_env", &many[..100].join(","), &many[..100].join(","));
+    check_refused("queue_env", &many.join(","), "too many names");
+}
+
+#[test]
+fn sizes() {
+    check_word("cache_max", "0", "0");
+    check_word("cache_max", "1023", "1023");
+    check_word("cache_max", "1024", "1KiB");
+    check_word("cache_max", "1MiB", "1MiB");
+    check_word("cache_max", "512 KiB", "512KiB");
+    check_word("cache_max", "8MB", "8MB");
+    check_word("cache_max", "8kB", "8kB");
+    check_word("cache_max", "8KB", "8kB");
+    check_word("cache_max", "12B", "12");
+    check_word("cache_max", "1GiB", "1GiB");
+    check_word("cache_max", "1GB", "1GB");
+    check_word("queue_stdin_max", "1073741824", "1GiB");
+    check_refused("cache_max", "1073741825", "out of range");
+    check_refused("cache_max", "2GB", "out of range");
+    check_refused("cache_max", "18446744073709551615GiB", "out of range");
+    check_refused("cache_max", "99999999999999999999999", "out of range");
+    check_refused("cache_max", "-1", "out of range");
+    check_refused("cache_max", "1.5MiB", "not a whole number");
+    check_refused("cache_max", "8M", "unknown unit");
+    check_refused("cache_max", "8mib", "unknown unit");
+    check_refused("cache_max", "MiB", "not a whole number");
+    check_refused("cache_max", "-", "not a whole number");
+    check_refused("cache_max", "", "not a whole number");
+    check_refused("cache_max", "none", "this key always has a value");
+}
+
+#[test]
+fn switches() {
+    check_word("cache_cwd", "true", "true");
+    check_word("cache_cwd", "false", "false");
+    check_refused("cache_cwd", "yes", "no such choice");
+    check_refused("cache_cwd", "", "no such choice");
+}
+
+#[test]
+fn actions() {
+    check_word("on_open", "fail", "fail");
+    check_word("on_open", "cache", "cache");
+    check_word("on_open", "cache:10m", "cache:10m");
+    check_word("on_open", "cache:90", "cache:1m30s");
+    check_word("on_open", "queue", "queue");
+    check_word("on_failure", "queue", "queue");
+    check_word("on_open", "run:echo a:b | cat", "run:echo a:b | cat");
+    check_word("on_open", "run: x", "run: x");
+    check_word("on_open", "exit:0", "exit:0");
+    check_word("on_open", "exit:255", "exit:255");
+    check_refused("on_open", "exit:256", "the code: out of range");
+    check_refused("on_open", "exit:-1", "the code: not a whole number");
+    check_refused("on_open", "exit:", "the code: not a whole number");
+    check_refused("on_open", "exit", "it needs a code (exit:CODE)");
+    check_refused("on_open", "cache:", "the time to live: not a duration");
+    check_refused("on_open", "cache:0", "the time to live: it must be above 0");
+    check_refused("on_open", "cache:366d", "the time to live: too long");
+    check_refused("on_open", "run:", "the command is empty");
+    check_refused("on_open", "run: \t", "the command is empty");
+    check_refused("on_open", "run", "it needs a command (run:COMMAND)");
+    check_refused("on_open", "queue:x", "nothing belongs behind 'queue'");
+    check_refused("on_open", "fail:", "nothing belongs behind 'fail'");
+    check_refused("on_open", "Cache", "'Cache': no such action");
+    check_refused("on_open", "", "'': no such action");
+    check_refused("on_open", "cache,queue", "'cache,queue': no such action");
+    check_refused("on_open", "none", "this key always has a value");
+    let allowed = "fail, cache, cache:TTL, queue, run:COMMAND, exit:CODE";
+    assert_eq!(Key::OnOpen.allowed(Form::Word), allowed);
+}
+
+fn chain(flags: &[Flag]) -> Result<Vec<Action>, String> {
+    resolved([], "", flags).map(|settings| settings.on_open).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_flag_given_again_goes_on_with_its_chain() {
+    let words =
+        |words: &[&str]| -> Vec<Flag> { words.iter().map(|word| flag("on_open", *word)).collect() };
+    let ttl = Some(Duration::from_secs(600));
+    let shell = ["/bin/sh", "-c", "./offer 'x'"].map(OsString::from).to_vec();
+    let expected = vec![Action::Cache { ttl }, Action::Run(shell), Action::Exit(3)];
+    assert_eq!(chain(&words(&["cache:10m", "run:./offer 'x'", "exit:3"])), Ok(expected));
+    assert_eq!(chain(&[]), Ok(vec![Action::Fail]));
+
+    let message = chain(&words(&["fail", "queue"])).expect_err("refused");
+    assert!(message.starts_with("--on-open ['fail', 'queue']: nothing can follow 'fail'; allowed"));
+    let message = chain(&words(&["cache", "exit:3", "queue"])).expect_err("refused");
+    assert!(message.contains(": nothing can follow 'exit:3'; allowed: fail,"), "{message}");
+    let message = chain(&words(&["cache", "cash"])).expect_err("refused");
+    assert!(message.starts_with("--on-open 'cash': 'cash': no such action"), "{message}");
+    assert_eq!(chain(&words(&["cache"; 16])).map(|chain| chain.len()), Ok(16));
+    let message = chain(&words(&["cache"; 17])).expect_err("refused");
+    assert!(message.contains("more than 16 actions"), "{message}");
+
+    // A chain of flags takes the place of that of the files.
+    let files = [in_file("on_open", "queue", 1), in_file("on_failure", "exit:1", 2)];
+    let settings = resolved(&files, "", &words(&["cache", "fail"])).expect("sound");
+    assert_eq!(settings.on_open, [Action::Cache { ttl: None }, Action::Fail]);
+    assert_eq!(settings.on_failure, [Action::Exit(1)]);
+}
+
+#[test]
+fn a_command_of_a_flag_keeps_its_bytes() {
+    let odd = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let settings = resolved([], "", &[flag("on_open", odd(b"run:printf '\xff'"))]);
+    let settings = settings.expect("sound");
+    let Action::Run(words) = &settings.on_open[0] else { panic!("{:?}", settings.on_open) };
+    assert_eq!(words[2], odd(b"printf '\xff'"));
+    let message = chain(&[flag("on_open", odd(b"exit:\xff"))]).expect_err("refused");
+    assert!(message.contains(": not valid UTF-8; allowed: "), "{message}");
+}
+
+#[test]
+fn actions_are_shown_as_they_were_written_and_steer_no_terminal() {
+    let shown = |words: &[&str]| {
+        let words = words.iter().map(|word| Raw::Text(word)).collect();
+        parse::value(Key::OnOpen, &Raw::Array(words)).expect("allowed")
+    };
+    assert_eq!(shown(&["run:a b"]).to_string(), "run:a b");
+    assert_eq!(shown(&["cache:90s", "fail"]).to_string(), r#"["cache:1m30s", "fail"]"#);
+    assert_eq!(shown(&["run:a\"b\\c"]).to_string(), r#"run:a"b\c"#);
+    assert_eq!(shown(&["run:a\x1b\n"]).to_string(), r#"["run:a\u001B\u000A"]"#);
+    let program = Raw::Array(vec![Raw::Array(vec![Raw::Text("a b"), Raw::Text("\"")])]);
+    let program = parse::value(Key::OnOpen, &program).expect("allowed");
+    assert_eq!(program.to_string(), r#"[["a b", "\""]]"#);
+    assert_eq!(program.json().to_string(), r#"[["a b","\""]]"#);
+    assert_eq!(shown(&["queue", "exit:1"]).json().to_string(), r#"["queue","exit:1"]"#);
+}
+
+#[test]
 fn words_that_are_no_text_are_refused() {
     for key in Key::ALL {
         let word = OsString::from_vec(b"5\xff".to_vec());
@@ -336,6 +524,18 @@ fn settings_that_exclude_each_other_are_refused_with_both_places() {
         "failure_codes = 2,3 (--failure-codes) shares a code with ignore_codes = 1,2 \
          (--ignore-codes)",
     );
+    check_conflict(
+        &[in_file("max_wait", "5s", 3)],
+        &[flag("max_concurrent", "none")],
+        "max_wait = 5s (/c.toml:3) says nothing with max_concurrent = none (--max-concurrent)",
+    );
+    check_conflict(
+        &[],
+        &[flag("max_wait", "5s")],
+        "max_wait = 5s (--max-wait) says nothing with max_concurrent = none (default)",
+    );
+    assert!(resolved([], "", &[flag("max_wait", "5s"), flag("max_concurrent", "1")]).is_ok());
+    assert!(with("retry_max_time", "1m").is_ok());
     assert!(with("failure_codes", "126").is_ok());
     assert!(with("slow_call", "1s").is_ok());
 }
@@ -362,6 +562,76 @@ fn flags_travel_with_the_state() {
     let own = ["ignore_codes", "failure_codes", "open_exit_code"].map(|key| flag(key, "9"));
     assert_eq!(flags_text(&own), "");
     assert_eq!(flags_text(&[flag("on_store_error", "refuse")]), "");
+}
+
+fn for_job<'a>(
+    files: impl IntoIterator<Item = &'a Assignment>,
+    job_flags: &str,
+    flags: &[Flag],
+) -> Result<Settings, Error> {
+    resolve(files, &Given { job_flags, flags, ..Given::default() })
+}
+
+#[test]
+fn flags_stay_with_a_job() {
+    let flags = [
+        flag("window", "10"),
+        flag("timeout", "90"),
+        flag("kill_after", "1"),
+        flag("ignore_codes", "none"),
+        flag("failure_codes", "3, 4"),
+        flag("retries", "9"),
+        flag("max_concurrent", "2"),
+        flag("max_wait", "1m"),
+        flag("on_open", "queue"),
+        flag("drain", "manual"),
+        flag("max_attempts", "7"),
+        flag("max_age", "1h"),
+        flag("attempt_delay", ".5"),
+        flag("queue_env", "A"),
+    ];
+    let kept = job_flags_text(&flags);
+    assert_eq!(
+        kept,
+        "timeout=1m30s kill_after=1s ignore_codes= failure_codes=3,4 max_concurrent=2 max_wait=1m \
+         drain=manual max_attempts=7 max_age=1h attempt_delay=500ms"
+    );
+    let kept_flags: Vec<Flag> =
+        flags.into_iter().filter(|(name, _)| kept.contains(&format!("{name}="))).collect();
+    assert_eq!(kept_flags.len(), 10);
+    assert_eq!(for_job([], &kept, &[]).ok(), resolved([], "", &kept_flags).ok());
+
+    // Over the files, below the flags of the command.
+    let files = [in_file("timeout", "5", 1), in_file("max_attempts", "2", 2)];
+    let settings = for_job(&files, "timeout=9s", &[flag("max_attempts", "3")]).expect("sound");
+    assert_eq!(settings.timeout, Some(Duration::from_secs(9)));
+    assert_eq!(settings.queue.max_attempts, 3);
+
+    // What a job says of anything else, or against the files, is left out.
+    let settings = for_job([], "window=3 on_open=queue x=1 timeout=x", &[]).expect("sound");
+    assert_eq!(settings, Settings::default());
+    let files = [in_file("max_wait", "5s", 1), in_file("max_concurrent", "3", 2)];
+    let settings = for_job(&files, "max_concurrent=none timeout=9s", &[]).expect("sound");
+    assert_eq!((settings.max_concurrent, settings.timeout), (Some(3), None));
+    let given = Given { last_flags: "slow_rate=9%", job_flags: "timeout=9s", flags: &[] };
+    let settings = resolve([], &given).expect("sound");
+    assert_eq!(settings.timeout, Some(Duration::from_secs(9)));
+    assert!(settings.policy.slow_rate.is_zero());
+    assert!(for_job([], "timeout=9s", &[flag("max_wait", "1s")]).is_err());
+}
+
+#[test]
+fn all_flags_of_a_job_fit_at_their_longest() {
+    let codes = (1..=255).map(|code| code.to_string()).collect::<Vec<_>>().join(",");
+    let longest = |key: Key| match key.kind() {
+        keys::Kind::Count { max, .. } => max.to_string(),
+        keys::Kind::Codes { .. } => codes.clone(),
+        keys::Kind::Drain => "on-close".into(),
+        _ => "364d23h59m59s".into(),
+    };
+    let jobs = Key::ALL.into_iter().filter(|key| key.is_of_job());
+    let flags: Vec<Flag> = jobs.map(|key| (key.name(), longest(key).into())).collect();
+    assert_eq!(job_flags_text(&flags).split(' ').count(), flags.len());
 }
 
 #[test]
@@ -417,7 +687,48 @@ fn values_of_other_flags() {
     assert!(message.to_string().starts_with("--seed '18446744073709551616': out of range"));
     let message = whole("--result-fd", OsStr::new("-1"), 9).expect_err("negative").to_string();
     assert_eq!(message, "--result-fd '-1': not a whole number; allowed: a whole number, 0 to 9");
+    let jobs = |word: &str| number("--jobs", OsStr::new(word), 1..=64);
+    assert_eq!((jobs("1").ok(), jobs("64").ok()), (Some(1), Some(64)));
+    let message = jobs("0").expect_err("none").to_string();
+    assert_eq!(message, "--jobs '0': out of range; allowed: a whole number, 1 to 64");
+    assert!(jobs("65").is_err());
     assert!(breaker_name(OsStr::new("../x")).is_err());
+}
+
+#[track_caller]
+fn check_rate(word: &str, expected: Result<u64, &str>) {
+    match (rate("--rate", OsStr::new(word)), expected) {
+        (Ok(found), expected) => assert_eq!(Ok(found.as_nanos() as u64), expected, "{word}"),
+        (Err(error), Ok(_)) => panic!("{word}: {error}"),
+        (Err(error), Err(why)) => assert_eq!(
+            error.to_string(),
+            format!(
+                "--rate '{word}': {why}; allowed: such as 10/s, 100/m, 500/h or 24/d, from 1/d to \
+                 10000/s"
+            )
+        ),
+    }
+}
+
+#[test]
+fn rates() {
+    check_rate("10/s", Ok(100_000_000));
+    check_rate("10", Ok(100_000_000));
+    check_rate("600/m", Ok(100_000_000));
+    check_rate("100/h", Ok(36_000_000_000));
+    check_rate("1/d", Ok(86_400_000_000_000));
+    check_rate("10000/s", Ok(100_000));
+    check_rate("600000/m", Ok(100_000));
+    check_rate("10001/s", Err("out of range"));
+    check_rate("864000001/d", Err("out of range"));
+    check_rate("0/s", Err("it must be above 0"));
+    check_rate("-1/s", Err("not a whole number"));
+    check_rate("1.5/s", Err("not a whole number"));
+    check_rate("/s", Err("not a whole number"));
+    check_rate("", Err("not a whole number"));
+    check_rate("10/", Err("not a number for a time"));
+    check_rate("10/x", Err("not a number for a time"));
+    check_rate("10/s/s", Err("not a number for a time"));
 }
 
 #[test]
@@ -433,11 +744,19 @@ fn json_has_numbers_text_and_null() {
     assert_eq!(value(Key::Timeout, "none"), "null");
     assert_eq!(value(Key::OpenExitCode, "75"), "75");
     assert_eq!(value(Key::OnStoreError, "run"), "\"run\"");
+    assert_eq!(value(Key::OnOpen, "queue"), "[\"queue\"]");
+    assert_eq!(value(Key::QueueEnv, "A,B"), "[\"A\",\"B\"]");
+    assert_eq!(value(Key::QueueEnv, "none"), "[]");
+    assert_eq!(value(Key::CacheMax, "1MiB"), "1048576");
+    assert_eq!(value(Key::CacheCwd, "true"), "true");
+    assert_eq!(value(Key::Drain, "manual"), "\"manual\"");
 }
 
 proptest! {
     #[test]
-    fn no_word_panics_and_what_is_allowed_reads_back(word in ".{0,30}|[0-9. ]{0,9}[a-z%µ]{0,3}[0-9a-z ]{0,12}") {
+    fn no_word_panics_and_what_is_allowed_reads_back(
+        word in ".{0,30}|[0-9. ]{0,9}[a-z%µ]{0,3}[0-9a-z ]{0,12}|(cache|exit|run|queue):?[0-9a-z]{0,4}|[0-9]{1,12} ?[GMKk]i?B"
+    ) {
         for key in Key::ALL {
             if let Ok(value) = parse::value(key, &Raw::Word(OsStr::new(&word))) {
                 let text = value.to_string();

@@ -2,6 +2,7 @@
 //! where they mean nothing: policy flags, `--set`, and the values of other flags.
 
 use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::keys::{self, Form, Key, Kind};
@@ -18,6 +19,9 @@ pub const FLAGS_TEXT_MAX: usize = 512;
 /// The most bytes of flags that a job keeps: two lists of all exit codes and
 /// the rest.
 pub const JOB_FLAGS_TEXT_MAX: usize = 4096;
+
+/// The highest rate, in a second.
+const RATE_MAX: u64 = 10_000;
 
 /// The name of a breaker.
 ///
@@ -57,8 +61,47 @@ pub fn length(flag: &str, word: &OsStr) -> Result<Duration, Error> {
 ///
 /// If it is none, or above that.
 pub fn whole(flag: &str, word: &OsStr, max: u64) -> Result<u64, Error> {
+    number(flag, word, 0..=max)
+}
+
+/// A whole number that a flag gives (`--jobs`), within this range.
+///
+/// # Errors
+///
+/// If it is none, or outside of that.
+pub fn number(flag: &str, word: &OsStr, range: RangeInclusive<u64>) -> Result<u64, Error> {
+    let (min, max) = (*range.start(), *range.end());
     parse::whole_word(word, max)
-        .map_err(|why| refused(flag, word, &why, &format!("a whole number, 0 to {max}")))
+        .and_then(|number| if number < min { Err("out of range".into()) } else { Ok(number) })
+        .map_err(|why| refused(flag, word, &why, &format!("a whole number, {min} to {max}")))
+}
+
+/// A rate that a flag gives (`--rate`), as the time from one to the next:
+/// `10/s`, `600/m`, or `10` for so many a second.
+///
+/// # Errors
+///
+/// If it is none, or out of bounds.
+pub fn rate(flag: &str, word: &OsStr) -> Result<Duration, Error> {
+    interval(word).map_err(|why| {
+        let allowed = "such as 10/s, 100/m, 500/h or 24/d, from 1/d to 10000/s";
+        refused(flag, word, &why, allowed)
+    })
+}
+
+fn interval(word: &OsStr) -> Result<Duration, parse::Why> {
+    let text = word.to_str().unwrap_or_default();
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+    let secs = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err("not a number for a time".into()),
+    };
+    let number = parse::whole_word(OsStr::new(number), secs * RATE_MAX)?;
+    let nanos = (secs * 1_000_000_000).checked_div(number).ok_or("it must be above 0")?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// Adds the layer of the policy flags.

@@ -273,10 +273,16 @@ fn commands_that_are_only_shown_are_understood() {
 fn the_examples_of_help_are_understood() {
     let root = cli::command();
     for command in root.get_subcommands().chain([&root]) {
-        let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
-        let examples = help.split("\n\n").find(|section| section.starts_with("Examples:"));
-        understood(command.get_name(), examples.expect("each command has examples"));
+        understood(command.get_name(), &examples(command).expect("each command has examples"));
+        for below in command.get_subcommands() {
+            understood(below.get_name(), &examples(below).unwrap_or_default());
+        }
     }
+}
+
+fn examples(command: &clap::Command) -> Option<String> {
+    let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    help.split("\n\n").find(|section| section.starts_with("Examples:")).map(str::to_owned)
 }
 
 /// Every line that begins with `cb `: cb knows its words.
