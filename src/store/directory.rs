@@ -201,6 +201,20 @@ impl Directory {
         }
     }
 
+    /// Removes a directory below this one with the files in it; one that is not
+    /// there is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsafe`], or what the system refuses.
+    pub fn remove_tree(&self, name: &str) -> Result<(), Error> {
+        let Some(below) = self.open_below(name)? else { return Ok(()) };
+        for file in below.entries()? {
+            below.unlink(&file)?;
+        }
+        self.remove_below(name)
+    }
+
     /// The names in this directory that are UTF-8, in no order.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 //! STORE/NAME/state               two slots (slots.rs)
 //! STORE/NAME/permit-GEN-SERIAL   a trial's permit (permit.rs)
 //! STORE/NAME/state.corrupt-TIME  what could not be read
+//! STORE/NAME/cache/              outputs that were kept (cache.rs)
+//! STORE/NAME/slots/              the calls in flight (bulkhead.rs)
 //! ```
 
 use std::cell::RefCell;
@@ -28,6 +30,8 @@ use crate::model::{Now, Permit};
 const LOCK: &str = "lock";
 const STATE: &str = "state";
 const STATE_NEW: &str = "state.new";
+/// What a breaker has beside its state, each a directory of plain files.
+const PARTS: [&str; 2] = [super::cache::DIRECTORY, super::bulkhead::DIRECTORY];
 const CORRUPT_PREFIX: &str = "state.corrupt-";
 /// So many states that could not be read are kept.
 const CORRUPT_KEPT_MAX: usize = 4;
@@ -69,6 +73,39 @@ impl FileStore {
     /// Its directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Its clock.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Opens a directory of a breaker's; `None` where it is not there.
+    pub(super) fn open_part(
+        &self,
+        name: &BreakerName,
+        part: &str,
+    ) -> Result<Option<Directory>, Error> {
+        let Some(root) = Directory::open_root(&self.root)? else { return Ok(None) };
+        let Some(breaker) = root.open_below(name.as_str())? else { return Ok(None) };
+        breaker.open_below(part)
+    }
+
+    /// The same, made with the breaker's own where it is not there; `None` where
+    /// it vanished on the way.
+    pub(super) fn make_part(
+        &self,
+        name: &BreakerName,
+        part: &str,
+    ) -> Result<Option<Directory>, Error> {
+        if let Some(found) = self.open_part(name, part)? {
+            return Ok(Some(found));
+        }
+        let root = Directory::make_root(&self.root)?;
+        root.make_below(name.as_str())?;
+        let Some(breaker) = root.open_below(name.as_str())? else { return Ok(None) };
+        breaker.make_below(part)?;
+        breaker.open_below(part)
     }
 
     /// Opens a breaker, or takes the one that is still open; `None` where it
@@ -236,6 +273,9 @@ impl Store for FileStore {
                 if ours {
                     directory.unlink(&file)?;
                 }
+            }
+            for part in PARTS {
+                directory.remove_tree(part)?;
             }
             // Those who wait for the lock find out, once they have it, that it
             // has no name any more, and begin anew.

@@ -69,7 +69,7 @@ pub fn release(file: &File) {
 }
 
 /// Between half of the pause and one and a half of it.
-fn jittered(pause: Duration, draw: u64) -> Duration {
+pub fn jittered(pause: Duration, draw: u64) -> Duration {
     pause / 2 + pause.mul_f64(draw as f64 / u64::MAX as f64)
 }
 

@@ -2,6 +2,8 @@
 //! state, and the stores behind it.
 
 pub mod body;
+pub mod bulkhead;
+pub mod cache;
 mod directory;
 pub mod file;
 mod lock;
@@ -20,6 +22,8 @@ use crate::model::breaker::Breaker;
 use crate::model::name::BreakerName;
 use crate::model::{Now, Permit};
 
+pub use bulkhead::SlotFile;
+pub use cache::{CacheEntry, CacheKey, Cached, Kept, Recording};
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use permit::PermitFile;

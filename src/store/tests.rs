@@ -1,6 +1,8 @@
 //! The stores, with clocks that are set by hand.
 
 mod body;
+mod bulkhead;
+mod cache;
 mod clocks;
 mod files;
 mod old;
