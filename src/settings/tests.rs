@@ -695,6 +695,21 @@ fn values_of_other_flags() {
     assert!(breaker_name(OsStr::new("../x")).is_err());
 }
 
+#[test]
+fn keys_of_jobs() {
+    let key = |word: &str| job_key("--key", OsStr::new(word)).map_err(|error| error.to_string());
+    assert_eq!(key("order 7/\u{e4}"), Ok("order 7/\u{e4}".to_owned()));
+    assert_eq!(key(&"k".repeat(200)).map(|key| key.len()), Ok(200));
+    let allowed = "; allowed: a text of at most 200 bytes";
+    assert_eq!(key(""), Err(format!("--key '': empty{allowed}")));
+    let long = key(&"k".repeat(201)).expect_err("refused");
+    assert!(long.ends_with(&format!(": too long{allowed}")), "{long}");
+    let steers = key("a\x1b[2J").expect_err("refused");
+    assert_eq!(steers, format!("--key 'a\\u{{1b}}[2J': it has a control character{allowed}"));
+    let odd = OsString::from_vec(b"\xff".to_vec());
+    assert!(job_key("--key", &odd).is_err_and(|error| error.to_string().contains("UTF-8")));
+}
+
 #[track_caller]
 fn check_rate(word: &str, expected: Result<u64, &str>) {
     match (rate("--rate", OsStr::new(word)), expected) {
