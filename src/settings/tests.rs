@@ -263,6 +263,7 @@ fn names_of_variables() {
     check_word("queue_env", "none", "none");
     check_word("cache_env", "", "none");
     check_refused("queue_env", "1A", "'1A': not a variable's name");
+    check_refused("queue_env", "A,none", "'none' stands alone");
     check_refused("queue_env", "A,,B", "'': not a variable's name");
     check_refused("queue_env", "A=1", "'A=1': not a variable's name");
     check_refused("queue_env", "A B", "'A B': not a variable's name");
@@ -396,6 +397,8 @@ fn actions_are_shown_as_they_were_written_and_steer_no_terminal() {
     let program = Raw::Array(vec![Raw::Array(vec![Raw::Text("a b"), Raw::Text("\"")])]);
     let program = parse::value(Key::OnOpen, &program).expect("allowed");
     assert_eq!(program.to_string(), r#"[["a b", "\""]]"#);
+    let Value::Actions(actions) = &program else { panic!("{program:?}") };
+    assert_eq!(actions[0].to_string(), r#"["a b", "\""]"#);
     assert_eq!(program.json().to_string(), r#"[["a b","\""]]"#);
     assert_eq!(shown(&["queue", "exit:1"]).json().to_string(), r#"["queue","exit:1"]"#);
 }
