@@ -10,7 +10,7 @@ pub mod instead;
 pub mod keys;
 pub mod layers;
 pub mod parse;
-mod size;
+pub mod size;
 pub mod value;
 pub mod words;
 
