@@ -10,7 +10,7 @@ pub mod instead;
 pub mod keys;
 pub mod layers;
 pub mod parse;
-mod size;
+pub mod size;
 pub mod value;
 pub mod words;
 
@@ -26,7 +26,9 @@ pub use instead::{CacheSettings, Drain, QueueSettings, Retry};
 pub use keys::Key;
 pub use layers::{Assignment, Layers, Place};
 pub use value::Value;
-pub use words::{breaker_name, flags_text, job_flags_text, length, number, period, rate, whole};
+pub use words::{
+    breaker_name, flags_text, job_flags_text, job_key, length, number, period, rate, whole,
+};
 
 /// What `cb exec` does where the state cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

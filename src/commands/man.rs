@@ -108,8 +108,31 @@ fn rest(command: &clap::Command, root: bool) -> Roff {
         let name = if root { format!("cb-{}(1)", below.get_name()) } else { usage(command, below) };
         let about = below.get_about().map(ToString::to_string).unwrap_or_default();
         roff.control("TP", []).text([bold(name)]).text([roman(about)]);
+        if !root {
+            own_options(below, &mut roff);
+        }
     }
     roff
+}
+
+/// The options of a command that has no page of its own, but for those that all
+/// commands have.
+fn own_options(command: &clap::Command, roff: &mut Roff) {
+    let shared = |id: &str| matches!(id, "store" | "config" | "help");
+    let (policy, own): (Vec<_>, Vec<_>) = command
+        .get_arguments()
+        .filter(|option| !option.is_positional() && !option.is_hide_set())
+        .filter(|option| !shared(option.get_id().as_str()))
+        .partition(|option| option.get_help_heading().is_some());
+    roff.control("RS", []);
+    for option in own {
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        roff.control("TP", []).text([bold(option.to_string())]).text([roman(help)]);
+    }
+    if !policy.is_empty() {
+        roff.control("PP", []).text([roman("It takes the policy options of cb-exec(1), too.")]);
+    }
+    roff.control("RE", []);
 }
 
 /// `show [OPTIONS] <NAME>`

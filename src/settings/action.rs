@@ -75,6 +75,12 @@ impl Action {
         })
     }
 
+    /// The text, where it can be shown as it is.
+    fn plain(&self) -> Option<String> {
+        let text = self.as_text()?.into_string().ok()?;
+        Some(text).filter(|text| !text.chars().any(text::steers))
+    }
+
     /// The action as JSON has it, and a config file too: a text, or words.
     pub fn json(&self) -> serde_json::Value {
         let shown = |word: &OsString| serde_json::Value::from(word.to_string_lossy());
@@ -100,7 +106,7 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<Vec<Action>, Why> {
         return Err("without any action, nothing says what to do".into());
     }
     if let Some(at) = actions[..actions.len() - 1].iter().position(Action::is_last) {
-        return Err(format!("nothing can follow '{}'", Chain(&actions[at..=at])));
+        return Err(format!("nothing can follow '{}'", actions[at]));
     }
     Ok(actions)
 }
@@ -178,16 +184,26 @@ fn word_of_command(word: &OsStr) -> Result<OsString, Why> {
     }
 }
 
+/// The action as it was written; where that could steer a terminal, or is a list
+/// of words, in TOML.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.plain() {
+            Some(text) => f.write_str(&text),
+            None => f.write_str(&toml(&self.json())),
+        }
+    }
+}
+
 /// A chain as it is shown: one plain text as it is, all else as a list in TOML.
 pub(super) struct Chain<'a>(pub(super) &'a [Action]);
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [action] = self.0
-            && let Some(text) = action.as_text()
-            && let Some(text) = text.to_str().filter(|text| !text.chars().any(text::steers))
+            && let Some(text) = action.plain()
         {
-            return f.write_str(text);
+            return f.write_str(&text);
         }
         let items: Vec<_> = self.0.iter().map(|action| toml(&action.json())).collect();
         write!(f, "[{}]", items.join(", "))

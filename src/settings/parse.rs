@@ -271,6 +271,9 @@ fn names(raw: &Raw<'_>) -> Result<Vec<String>, Why> {
         if !is_name {
             return Err(format!("'{}': not a variable's name", text::excerpt(name, 40)));
         }
+        if name == "none" {
+            return Err("'none' stands alone".into());
+        }
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }

@@ -263,6 +263,7 @@ fn names_of_variables() {
     check_word("queue_env", "none", "none");
     check_word("cache_env", "", "none");
     check_refused("queue_env", "1A", "'1A': not a variable's name");
+    check_refused("queue_env", "A,none", "'none' stands alone");
     check_refused("queue_env", "A,,B", "'': not a variable's name");
     check_refused("queue_env", "A=1", "'A=1': not a variable's name");
     check_refused("queue_env", "A B", "'A B': not a variable's name");
@@ -396,6 +397,8 @@ fn actions_are_shown_as_they_were_written_and_steer_no_terminal() {
     let program = Raw::Array(vec![Raw::Array(vec![Raw::Text("a b"), Raw::Text("\"")])]);
     let program = parse::value(Key::OnOpen, &program).expect("allowed");
     assert_eq!(program.to_string(), r#"[["a b", "\""]]"#);
+    let Value::Actions(actions) = &program else { panic!("{program:?}") };
+    assert_eq!(actions[0].to_string(), r#"["a b", "\""]"#);
     assert_eq!(program.json().to_string(), r#"[["a b","\""]]"#);
     assert_eq!(shown(&["queue", "exit:1"]).json().to_string(), r#"["queue","exit:1"]"#);
 }
@@ -693,6 +696,21 @@ fn values_of_other_flags() {
     assert_eq!(message, "--jobs '0': out of range; allowed: a whole number, 1 to 64");
     assert!(jobs("65").is_err());
     assert!(breaker_name(OsStr::new("../x")).is_err());
+}
+
+#[test]
+fn keys_of_jobs() {
+    let key = |word: &str| job_key("--key", OsStr::new(word)).map_err(|error| error.to_string());
+    assert_eq!(key("order 7/\u{e4}"), Ok("order 7/\u{e4}".to_owned()));
+    assert_eq!(key(&"k".repeat(200)).map(|key| key.len()), Ok(200));
+    let allowed = "; allowed: a text of at most 200 bytes";
+    assert_eq!(key(""), Err(format!("--key '': empty{allowed}")));
+    let long = key(&"k".repeat(201)).expect_err("refused");
+    assert!(long.ends_with(&format!(": too long{allowed}")), "{long}");
+    let steers = key("a\x1b[2J").expect_err("refused");
+    assert_eq!(steers, format!("--key 'a\\u{{1b}}[2J': it has a control character{allowed}"));
+    let odd = OsString::from_vec(b"\xff".to_vec());
+    assert!(job_key("--key", &odd).is_err_and(|error| error.to_string().contains("UTF-8")));
 }
 
 #[track_caller]

@@ -20,6 +20,9 @@ pub const FLAGS_TEXT_MAX: usize = 512;
 /// the rest.
 pub const JOB_FLAGS_TEXT_MAX: usize = 4096;
 
+/// The most bytes of a queued call's key.
+pub const JOB_KEY_BYTES_MAX: usize = 200;
+
 /// The highest rate, in a second.
 const RATE_MAX: u64 = 10_000;
 
@@ -53,6 +56,24 @@ pub fn length(flag: &str, word: &OsStr) -> Result<Duration, Error> {
     }
     parse::duration_word(word, Duration::ZERO)
         .map_err(|why| refused(flag, word, &why, "a duration such as 1.5s or 250ms, at most 365d"))
+}
+
+/// The key of a queued call (`--key`): by it a call is told from another, so it
+/// is compared byte for byte, and shown.
+///
+/// # Errors
+///
+/// If it is empty, too long, or nothing to show.
+pub fn job_key(flag: &str, word: &OsStr) -> Result<String, Error> {
+    let why = match word.to_str() {
+        None => parse::NOT_UTF8,
+        Some("") => "empty",
+        Some(key) if key.len() > JOB_KEY_BYTES_MAX => "too long",
+        Some(key) if key.chars().any(text::steers) => "it has a control character",
+        Some(key) => return Ok(key.to_owned()),
+    };
+    let allowed = format!("a text of at most {JOB_KEY_BYTES_MAX} bytes");
+    Err(refused(flag, word, why, &allowed))
 }
 
 /// A whole number that a flag gives (`--seed`, `--result-fd`), at most this.

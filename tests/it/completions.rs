@@ -100,6 +100,12 @@ ask cb exec pay --timeo
 ask cb hold pay force
 ask cb --store /nonexistent status e
 ask cb completions z
+ask cb queue run p
+ask cb queue add pay only-on-th
+ask cb queue add pay cat f
+ask cb queue list --state fa
+ask cb exec --on-open ca
+ask cb exec --drain m
 "#;
 
 #[test]
@@ -117,6 +123,12 @@ fn bash_completes() {
         "forced-open",
         "ext",
         "zsh",
+        "pay",
+        "only-on-this-desk",
+        "folder/ file1",
+        "failed",
+        "cache",
+        "manual",
     ];
     let said = said(&output);
     let lines: Vec<_> = said.lines().map(sorted).collect();

@@ -65,7 +65,8 @@ fn show_tells_each_value_and_its_place() {
     let home = Home::new();
     let path = home.file(
         ".config/cb/config.toml",
-        "[defaults]\nwindow = '60s'\n[breaker.'p*']\nfailures = 3\n",
+        "[defaults]\nwindow = '60s'\n[breaker.'p*']\nfailures = 3\n\
+         [breaker.rates]\non_open = ['cache:600s', ['/bin/offer', \"a\\u001b\"], 'run:./x']\n",
     );
     let place = format!("3         {}:4 [breaker.\"p*\"]\n", path.display());
     check(&mut home.cb(&["config", "show", "pay"]), 0, &place, "");
@@ -73,6 +74,12 @@ fn show_tells_each_value_and_its_place() {
         &mut home.cb(&["config", "show", "pay"]),
         0,
         "open_for              30s       default\n",
+        "",
+    );
+    check(
+        &mut home.cb(&["config", "show", "rates"]),
+        0,
+        r#"on_open               ["cache:10m", ["/bin/offer", "a\u001B"], "run:./x"]  /"#,
         "",
     );
     check(
@@ -87,6 +94,10 @@ fn show_tells_each_value_and_its_place() {
     assert_eq!(json["settings"][0]["value"], "1m");
     assert_eq!(json["settings"][0]["source"]["line"], 2);
     assert_eq!(json["settings"].as_array().map(Vec::len), Some(41));
+    let output = home.cb(&["config", "show", "rates", "--json"]).output().expect("cb runs");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let actions = serde_json::json!(["cache:10m", ["/bin/offer", "a\u{1b}"], "run:./x"]);
+    assert_eq!(json["settings"][28]["value"], actions);
     check(
         &mut home.cb(&["config", "show", "../x"]),
         125,

@@ -44,6 +44,9 @@ fn pages_have_their_sections() {
     assert!(
         exec.contains("CB_BREAKER") && exec.contains("CB_ATTEMPT") && exec.contains("CB_STORE")
     );
+    let queue = man(&["queue"]);
+    assert!(queue.contains("run [OPTIONS]") && queue.contains("\\-\\-rate <N/s>"), "{queue}");
+    assert!(queue.contains("policy options of cb\\-exec(1)") && !queue.contains("worker"));
 }
 
 #[test]

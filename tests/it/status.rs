@@ -179,7 +179,10 @@ fn the_json_has_its_fields_and_no_others() {
             "window consecutive_failures failures failure_rate slow_call slow_rate min_calls \
              open_for open_backoff open_max open_jitter half_open_calls success_threshold \
              permit_ttl timeout kill_after ignore_codes failure_codes open_exit_code \
-             on_store_error",
+             on_store_error max_concurrent max_wait retries retry_delay retry_backoff \
+             retry_max_delay retry_jitter retry_max_time on_open on_failure queued_exit_code \
+             drain max_attempts max_age attempt_delay queue_env queue_stdin_max queue_max \
+             cache_max cache_cwd cache_env",
         );
         if !one["hold"].is_null() {
             keys(&one["hold"], "until by reason");
