@@ -43,7 +43,15 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// A slot of the bulkhead, held until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct SlotFile {
-    _file: Private,
+    file: Private,
+}
+
+impl Drop for SlotFile {
+    fn drop(&mut self) {
+        // Closing it is not enough while a process that is being started still
+        // has a copy of the descriptor.
+        lock::release(&self.file.file);
+    }
 }
 
 /// What came of a try to take a slot.
@@ -152,7 +160,9 @@ impl FileStore {
             if directory.identity_of(LOCK)? != Some(held.identity) {
                 continue;
             }
-            if let Some(value) = work(directory)? {
+            let done = work(directory);
+            lock::release(&held.file);
+            if let Some(value) = done? {
                 return Ok(value);
             }
         }
@@ -245,7 +255,7 @@ fn try_slots(directory: &Directory, max: u32) -> Result<Tried, Error> {
             continue;
         }
         let is_there = directory.identity_of(&name)? == Some(file.identity);
-        return Ok(if is_there { Tried::Got(SlotFile { _file: file }) } else { Tried::Removed });
+        return Ok(if is_there { Tried::Got(SlotFile { file }) } else { Tried::Removed });
     }
     Ok(Tried::Full)
 }

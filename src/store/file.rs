@@ -266,6 +266,9 @@ impl Store for FileStore {
         root.check_writable()?;
         self.locked(name, Absent::Refuse, |entered| {
             let directory = &entered.directory;
+            for part in PARTS {
+                directory.remove_tree(part)?;
+            }
             for file in directory.entries()? {
                 let ours = [STATE, STATE_NEW].contains(&file.as_str())
                     || file.starts_with(CORRUPT_PREFIX)
@@ -273,9 +276,6 @@ impl Store for FileStore {
                 if ours {
                     directory.unlink(&file)?;
                 }
-            }
-            for part in PARTS {
-                directory.remove_tree(part)?;
             }
             // Those who wait for the lock find out, once they have it, that it
             // has no name any more, and begin anew.

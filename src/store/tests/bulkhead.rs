@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use super::cache::LockHolder;
@@ -24,6 +24,11 @@ fn take(store: &FileStore, max: u32) -> Option<SlotFile> {
 
 fn wait(store: &FileStore, wait_max: Duration) -> Option<SlotFile> {
     store.wait_for_slot(&pay(), 1, wait_max, &mut || true).unwrap()
+}
+
+fn wait_until(store: &FileStore, is_over: &AtomicBool) -> Option<SlotFile> {
+    let mut go_on = || !is_over.load(Ordering::SeqCst);
+    store.wait_for_slot(&pay(), 1, LONG, &mut go_on).unwrap()
 }
 
 fn tickets(root: &Path) -> Vec<String> {
@@ -119,13 +124,14 @@ fn first_come_first_served_and_nobody_barges_in() {
 fn who_gives_up_does_not_block_those_behind() {
     let bench = Bench::new(start());
     let slot = take(&bench.store, 1).unwrap();
-    let root = &bench.root;
+    let (root, is_over) = (&bench.root, AtomicBool::new(false));
     thread::scope(|scope| {
-        let brief = scope.spawn(|| wait(&open(root), Duration::from_millis(300)).is_some());
+        let brief = scope.spawn(|| wait_until(&open(root), &is_over));
         until(|| tickets(root).len() == 1);
         let patient = scope.spawn(|| wait(&open(root), LONG).is_some());
         until(|| tickets(root).len() == 2);
-        assert!(!brief.join().unwrap());
+        is_over.store(true, Ordering::SeqCst);
+        assert!(brief.join().unwrap().is_none());
         assert_eq!(tickets(root).len(), 1, "its ticket is gone");
         assert!(!patient.is_finished());
         drop(slot);
@@ -274,10 +280,12 @@ fn all_of_it_is_private() {
     assert_eq!(mode("slots"), 0o700);
     assert_eq!(mode("slots/lock"), 0o600);
     assert_eq!(mode("slots/slot-0"), 0o600);
-    let root = &bench.root;
+    let (root, is_over) = (&bench.root, AtomicBool::new(false));
     thread::scope(|scope| {
-        scope.spawn(|| wait(&open(root), Duration::from_millis(300)));
+        scope.spawn(|| wait_until(&open(root), &is_over));
         until(|| tickets(root).len() == 1);
-        assert_eq!(mode("slots/wait-00000000000000000000"), 0o600);
+        let found = mode("slots/wait-00000000000000000000");
+        is_over.store(true, Ordering::SeqCst);
+        assert_eq!(found, 0o600);
     });
 }
