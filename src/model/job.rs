@@ -48,13 +48,8 @@ pub enum JobState {
 
 impl JobState {
     /// All of them.
-    pub const ALL: [JobState; 5] = [
-        JobState::Pending,
-        JobState::Running,
-        JobState::Done,
-        JobState::Failed,
-        JobState::Doubt,
-    ];
+    pub const ALL: [JobState; 5] =
+        [JobState::Pending, JobState::Running, JobState::Done, JobState::Failed, JobState::Doubt];
 
     /// The name, as people write it.
     pub const fn name(self) -> &'static str {
@@ -187,9 +182,16 @@ pub struct History {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Latest {
     /// Enqueued or sent back; not to be attempted before.
-    Waiting { due_ms: Ms },
-    Began { at_ms: Ms },
-    Ended { at_ms: Ms, how: Ended },
+    Waiting {
+        due_ms: Ms,
+    },
+    Began {
+        at_ms: Ms,
+    },
+    Ended {
+        at_ms: Ms,
+        how: Ended,
+    },
 }
 
 impl History {
@@ -388,9 +390,8 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_ten_minutes() {
-        let wait = |attempt_delay, counted| {
-            delay_ms(&JobPolicy { attempt_delay, ..policy() }, counted)
-        };
+        let wait =
+            |attempt_delay, counted| delay_ms(&JobPolicy { attempt_delay, ..policy() }, counted);
         let seconds: Vec<u64> =
             (1..=12).map(|counted| wait(Duration::from_secs(1), counted) / 1000).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
@@ -443,8 +444,7 @@ mod tests {
     /// All histories of up to six events, against the rules in other words.
     #[test]
     fn every_history_has_the_fate_that_the_rules_say() {
-        let kinds =
-            [Began, End(Ended::Success), FAILURE, NOT_STARTED, INTERRUPTED, Retried];
+        let kinds = [Began, End(Ended::Success), FAILURE, NOT_STARTED, INTERRUPTED, Retried];
         let mut seen = 0;
         for idempotent in [false, true] {
             for code in 0..6_usize.pow(6) {

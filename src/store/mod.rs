@@ -7,6 +7,7 @@ pub mod file;
 mod lock;
 pub mod memory;
 mod permit;
+pub mod queue;
 pub mod slots;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::model::{Now, Permit};
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use permit::PermitFile;
+pub use queue::Queue;
 
 /// What a step may know.
 #[derive(Clone, Debug)]
