@@ -69,6 +69,13 @@ pub enum Error {
         /// What failed.
         why: Box<Error>,
     },
+    /// A call was not queued.
+    NotQueued {
+        /// Why.
+        why: Box<Error>,
+        /// The job, where it could not even be taken away again.
+        left: Option<PathBuf>,
+    },
     /// No place for the store can be told from the environment.
     NoStore,
     /// A breaker that must exist does not.
@@ -111,6 +118,7 @@ impl Error {
             Error::Usage(_)
             | Error::Config { .. }
             | Error::Refused { .. }
+            | Error::NotQueued { .. }
             | Error::Unknown { .. }
             | Error::Stdout(_)
             | Error::Spawn(_) => false,
@@ -151,6 +159,12 @@ impl fmt::Display for Error {
             Error::Refused { name, why } => {
                 write!(f, "{name}: not run: {why} (on_store_error is \"refuse\")")
             }
+            Error::NotQueued { why, left: None } => write!(f, "not queued: {why}"),
+            Error::NotQueued { why, left: Some(path) } => write!(
+                f,
+                "not queued: {why}; it could not be taken back, and may run: remove {}",
+                path.display()
+            ),
             Error::NoStore => f.write_str(
                 "no place for the store: HOME is not set, so set CB_STORE or give --store DIR",
             ),

@@ -35,6 +35,7 @@ pub fn status_of(error: &Error) -> i32 {
         | Error::Corrupt { .. }
         | Error::Refused { .. }
         | Error::Following { .. }
+        | Error::NotQueued { .. }
         | Error::NoStore
         | Error::Unknown { .. }
         | Error::Stdout(_)

@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod event;
+pub mod job;
 pub mod name;
 pub mod outcome;
 pub mod permit;

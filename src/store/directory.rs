@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::Error;
@@ -16,6 +16,11 @@ use crate::model::trust::{Ownership, User};
 
 /// More parents than this are not walked.
 const PARENTS_MAX: usize = 100;
+/// On the file systems of [`GROWING`], a name of at least 20 characters adds at
+/// least so much to the length of its directory (tmpfs counts the least).
+pub const NAME_LEN_MIN: u64 = 20;
+/// The magic numbers of ext2-4, tmpfs, btrfs, xfs, and of overlays over those.
+const GROWING: [u64; 5] = [0xef53, 0x0102_1994, 0x9123_683e, 0x5846_5342, 0x794c_7630];
 
 /// Which file this is, whatever its name is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +110,22 @@ impl Directory {
     ///
     /// What the system refuses.
     pub fn make_below(&self, name: &str) -> Result<(), Error> {
+        if self.make_unsynced(name)? { self.sync() } else { Ok(()) }
+    }
+
+    /// The same, and not flushed yet; `false` for one that is there.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn make_unsynced(&self, name: &str) -> Result<bool, Error> {
         match retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)) {
             Ok(()) => {
                 // Whatever the umask says: this directory is of use to us alone.
                 let _ = rustix::fs::chmodat(&self.fd, name, Mode::RWXU, AtFlags::empty());
-                self.sync()
+                Ok(true)
             }
-            Err(Errno::EXIST) => Ok(()),
+            Err(Errno::EXIST) => Ok(false),
             Err(errno) => Err(Error::io("create", self.path.join(name))(errno.into())),
         }
     }
@@ -130,6 +144,7 @@ impl Directory {
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP) => return Err(self.is_wrong(name, "is a symbolic link")),
             Err(Errno::ISDIR) => return Err(self.is_wrong(name, "is a directory")),
+            Err(Errno::NXIO) => return Err(self.is_wrong(name, "is not a regular file")),
             Err(errno) => return Err(Error::io("open", self.path.join(name))(errno.into())),
         };
         let stat = retry_on_intr(|| rustix::fs::fstat(&fd))
@@ -165,6 +180,67 @@ impl Directory {
             .map_err(|errno| Error::io("rename", self.path.join(from))(errno.into()))
     }
 
+    /// Gives a file a name in another directory, where nothing has it yet;
+    /// `false` where the file has no name any more, or the name is taken.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn move_to(&self, from: &str, other: &Directory, to: &str) -> Result<bool, Error> {
+        let only_new = || {
+            let flags = RenameFlags::NOREPLACE;
+            rustix::fs::renameat_with(&self.fd, from, &other.fd, to, flags)
+        };
+        let moved = match retry_on_intr(only_new) {
+            // A file system or a kernel without the notion: names are unique
+            // anyway, this is the second net.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                retry_on_intr(|| rustix::fs::renameat(&self.fd, from, &other.fd, to))
+            }
+            moved => moved,
+        };
+        match moved {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT | Errno::EXIST) => Ok(false),
+            Err(errno) => Err(Error::io("rename", self.path.join(from))(errno.into())),
+        }
+    }
+
+    /// Removes a directory below this one with the files in it; one that is not
+    /// there is fine. No link is followed. A directory in it is left, and said.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsafe`], or what the system refuses.
+    pub fn remove_tree(&self, name: &str) -> Result<(), Error> {
+        let Some(below) = self.open_below(name)? else { return Ok(()) };
+        for file in below.list(|kind| kind != FileType::Directory)? {
+            below.unlink(&file)?;
+        }
+        if self.remove_empty(name)? {
+            return Ok(());
+        }
+        let why = "holds what is not of cb: move it away".into();
+        Err(Error::Unsafe { path: below.path, why })
+    }
+
+    /// How many bytes the names in this directory take, as the file system
+    /// counts them.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn names_len(&self) -> Result<u64, Error> {
+        Ok(u64::try_from(self.stat()?.st_size).unwrap_or(u64::MAX))
+    }
+
+    /// Whether each name in this directory is known to add at least
+    /// [`NAME_LEN_MIN`] to its length.
+    pub fn grows_with_names(&self) -> bool {
+        let known = retry_on_intr(|| rustix::fs::fstatfs(&self.fd));
+        known.is_ok_and(|system| GROWING.contains(&(system.f_type as u64 & 0xffff_ffff)))
+    }
+
     /// Whether names can be added here and removed.
     ///
     /// # Errors
@@ -195,24 +271,20 @@ impl Directory {
     ///
     /// What the system refuses.
     pub fn remove_below(&self, name: &str) -> Result<(), Error> {
-        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
-            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
-            Err(errno) => Err(Error::io("remove", self.path.join(name))(errno.into())),
-        }
+        self.remove_empty(name).map(|_| ())
     }
 
-    /// Removes a directory below this one with the files in it; one that is not
-    /// there is fine.
+    /// The same; `false` where something is in it.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsafe`], or what the system refuses.
-    pub fn remove_tree(&self, name: &str) -> Result<(), Error> {
-        let Some(below) = self.open_below(name)? else { return Ok(()) };
-        for file in below.entries()? {
-            below.unlink(&file)?;
+    /// What the system refuses.
+    pub fn remove_empty(&self, name: &str) -> Result<bool, Error> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+            Err(errno) => Err(Error::io("remove", self.path.join(name))(errno.into())),
         }
-        self.remove_below(name)
     }
 
     /// The names in this directory that are UTF-8, in no order.
@@ -256,6 +328,21 @@ impl Directory {
         match retry_on_intr(|| rustix::fs::fsync(&self.fd)) {
             Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
             Err(errno) => Err(Error::io("sync", &self.path)(errno.into())),
+        }
+    }
+
+    /// Flushes this directory's own name to the disk, where that may be done.
+    ///
+    /// # Errors
+    ///
+    /// A flush that fails.
+    pub fn sync_parent(&self) -> Result<(), Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // A parent that may be entered and not read is not ours: its name for
+        // this directory is older than the store.
+        match retry_on_intr(|| rustix::fs::openat(&self.fd, "..", flags, Mode::empty())) {
+            Ok(fd) => Directory { fd, path: self.path.join("..") }.sync(),
+            Err(_) => Ok(()),
         }
     }
 

@@ -7,9 +7,10 @@
 //! STORE/NAME/state.corrupt-TIME  what could not be read
 //! STORE/NAME/cache/              outputs that were kept (cache.rs)
 //! STORE/NAME/slots/              the calls in flight (bulkhead.rs)
+//! STORE/NAME/queue/              calls that are kept for later (queue.rs)
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::directory::{Directory, Private};
+use super::queue::{self, JobId};
 use super::slots::{self, Content, Loaded};
 use super::{Absent, Found, Keep, Notice, Receipt, Scene, Step, Store};
 use super::{body, lock, permit};
@@ -45,6 +47,8 @@ pub struct FileStore {
     clock: Box<dyn Clock>,
     /// The breaker of the last operation, still open for the next one.
     entered: RefCell<Option<Entered>>,
+    /// The latest job that was enqueued through this store.
+    last_job: Cell<Option<JobId>>,
 }
 
 /// An open breaker.
@@ -67,7 +71,8 @@ struct Current {
 impl FileStore {
     /// A store in this directory, which need not be there yet.
     pub fn new(root: PathBuf, clock: Box<dyn Clock>) -> Self {
-        FileStore { root, clock, entered: RefCell::new(None) }
+        let (entered, last_job) = (RefCell::new(None), Cell::new(None));
+        FileStore { root, clock, entered, last_job }
     }
 
     /// Its directory.
@@ -106,6 +111,11 @@ impl FileStore {
         let Some(breaker) = root.open_below(name.as_str())? else { return Ok(None) };
         breaker.make_below(part)?;
         breaker.open_below(part)
+    }
+
+    /// The latest job that was enqueued through this store.
+    pub(super) fn last_job(&self) -> &Cell<Option<JobId>> {
+        &self.last_job
     }
 
     /// Opens a breaker, or takes the one that is still open; `None` where it
@@ -266,6 +276,7 @@ impl Store for FileStore {
         root.check_writable()?;
         self.locked(name, Absent::Refuse, |entered| {
             let directory = &entered.directory;
+            queue::remove(directory, name)?;
             for part in PARTS {
                 directory.remove_tree(part)?;
             }

@@ -9,6 +9,7 @@ pub mod file;
 mod lock;
 pub mod memory;
 mod permit;
+pub mod queue;
 pub mod slots;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use cache::{CacheEntry, CacheKey, Cached, Kept, Recording};
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use permit::PermitFile;
+pub use queue::Queue;
 
 /// What a step may know.
 #[derive(Clone, Debug)]

@@ -26,14 +26,14 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// A clock that stands still until it is moved; clones show the same time.
 #[derive(Clone)]
-struct HandClock(Rc<Cell<Reading>>);
+pub(super) struct HandClock(Rc<Cell<Reading>>);
 
 impl HandClock {
-    fn at(reading: Reading) -> Self {
+    pub(super) fn at(reading: Reading) -> Self {
         HandClock(Rc::new(Cell::new(reading)))
     }
 
-    fn set(&self, reading: Reading) {
+    pub(super) fn set(&self, reading: Reading) {
         self.0.set(reading);
     }
 }
@@ -96,15 +96,15 @@ fn files(dir: &Path, prefix: &str) -> Vec<String> {
     names
 }
 
-fn reading(wall_ms: i64, boot_ms: u64, boot: u128) -> Reading {
+pub(super) fn reading(wall_ms: i64, boot_ms: u64, boot: u128) -> Reading {
     Reading { wall_ms, boot_ms, boot_id: Some(boot) }
 }
 
-fn start() -> Reading {
+pub(super) fn start() -> Reading {
     reading(10 * HOUR_MS, 500_000, 7)
 }
 
-fn pay() -> BreakerName {
+pub(super) fn pay() -> BreakerName {
     BreakerName::parse("pay").unwrap()
 }
 

@@ -1,0 +1,114 @@
+//! After a crash: each job to where its history says it belongs. And what is
+//! kept for a while only: jobs that are done.
+
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use super::claim::Hold;
+use super::{Folder, JobId, Queue};
+use crate::error::Error;
+use crate::model::Ms;
+use crate::model::backoff::millis;
+use crate::model::job::{Fate, JobPolicy, JobState};
+use crate::store::lock;
+
+/// So many jobs that are done are kept.
+pub const DONE_KEPT_MAX: usize = 1000;
+/// So many are removed at a time: the rest by the next one who looks.
+const PRUNED_MAX: usize = 2000;
+
+/// What was found and mended.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Jobs whose attempt is under way: somebody holds them.
+    pub running: u64,
+    /// Jobs whose drainer died, and what became of them.
+    pub settled: Vec<(JobId, Fate)>,
+    /// Jobs that cannot be read, put aside into doubt, and why.
+    pub put_aside: Vec<(JobId, String)>,
+    /// Jobs of a newer cb, left alone.
+    pub newer: u64,
+    /// What could not be done, and stopped nothing.
+    pub errors: Vec<Error>,
+}
+
+impl<'q> Queue<'q> {
+    /// Settles the jobs in running/ that nobody works on any more, sweeps tmp/,
+    /// and lets go of jobs that are done: all but the latest
+    /// [`DONE_KEPT_MAX`], and those enqueued longer than `max_age` ago.
+    ///
+    /// A job whose move to running/ was taken back by a power cut is in
+    /// pending/: [`Queue::claim`] settles it.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be listed.
+    pub fn recover(&'q self, policy: &JobPolicy, now_ms: Ms) -> Result<Recovered, Error> {
+        let mut recovered = Recovered::default();
+        for id in self.ids(JobState::Running)? {
+            if let Err(error) = self.recover_job(id, policy, now_ms, &mut recovered) {
+                recovered.errors.push(error);
+            }
+        }
+        for result in [self.sweep(), self.prune(policy.max_age, now_ms)] {
+            recovered.errors.extend(result.err());
+        }
+        Ok(recovered)
+    }
+
+    fn recover_job(
+        &'q self,
+        id: JobId,
+        policy: &JobPolicy,
+        now_ms: Ms,
+        recovered: &mut Recovered,
+    ) -> Result<(), Error> {
+        match self.hold(JobState::Running, id)? {
+            Hold::Busy => recovered.running += 1,
+            Hold::Gone => {}
+            Hold::Newer(_) => recovered.newer += 1,
+            Hold::Broken(why, _file) => {
+                self.put_aside(JobState::Running, id)?;
+                recovered.put_aside.push((id, why));
+            }
+            Hold::Got(mut held) => {
+                let fate = held.job.history.fate(policy, now_ms);
+                held.move_to(fate.state())?;
+                recovered.settled.push((id, fate));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what producers that died left in tmp/.
+    fn sweep(&self) -> Result<(), Error> {
+        let tmp = self.folder(Folder::Tmp)?;
+        for name in tmp.entries()? {
+            if JobId::parse(&name).is_none() {
+                continue;
+            }
+            // A producer that is alive holds it, or finds it held and takes
+            // another name.
+            if let Ok(Some(file)) = tmp.open_file(&name, OFlags::RDWR)
+                && lock::try_exclusive(&file.file).map_err(Error::io("lock", tmp.path_of(&name)))?
+                && tmp.identity_of(&name)? == Some(file.identity)
+            {
+                tmp.unlink(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn prune(&'q self, max_age: Duration, now_ms: Ms) -> Result<(), Error> {
+        let done = self.ids(JobState::Done)?;
+        let too_many = done.len().saturating_sub(DONE_KEPT_MAX);
+        let is_old = |id: JobId| now_ms.saturating_sub(id.made_ms()) >= millis(max_age);
+        let over = done.into_iter().enumerate();
+        let over = over.filter(|(place, id)| *place < too_many || is_old(*id));
+        for (_, id) in over.take(PRUNED_MAX) {
+            self.remove(JobState::Done, id)?;
+        }
+        Ok(())
+    }
+}
