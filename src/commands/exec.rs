@@ -197,12 +197,12 @@ impl Call<'_> {
             _ => State::Closed,
         };
         let env = [
-            ("CB_BREAKER", self.name.to_string()),
-            ("CB_STATE", state.name().to_owned()),
-            ("CB_ATTEMPT", "1".to_owned()),
+            ("CB_BREAKER".into(), self.name.to_string().into()),
+            ("CB_STATE".into(), state.name().into()),
+            ("CB_ATTEMPT".into(), "1".into()),
         ];
         let (program, args) = self.words.command.split_first().expect("clap requires a command");
-        let request = Request {
+        let mut request = Request {
             env: &env,
             timeout: self.settings.timeout,
             kill_after: self.settings.kill_after,
@@ -210,7 +210,7 @@ impl Call<'_> {
             die_with_parent: self.words.die_with_parent,
             ..Request::new(program, args, clock::monotonic)
         };
-        process::run(&request, startup, &mut |notice| {
+        process::run(&mut request, startup, &mut |notice| {
             notices.push(match notice {
                 Notice::TimedOut { after } => format!("timed out after {}", duration(after)),
                 Notice::Killed { after } => {
@@ -218,6 +218,9 @@ impl Call<'_> {
                 }
                 Notice::NotStarted(error) => {
                     format!("cannot run '{}': {}", program.to_string_lossy(), plain(&error))
+                }
+                Notice::NotEntered { directory, error } => {
+                    format!("cannot enter {}: {}", directory.display(), plain(&error))
                 }
             });
         })
