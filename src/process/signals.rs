@@ -6,7 +6,9 @@
 //! blocked signal pending even where it is ignored; whoever takes it asks
 //! [`is_ignored`] then, and not on every start.
 
+use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
@@ -92,6 +94,19 @@ impl Set {
     pub(super) fn contains(&self, signal: c_int) -> bool {
         // SAFETY: the set is initialised; a bad number gives -1.
         unsafe { libc::sigismember(&raw const self.0, signal) == 1 }
+    }
+
+    /// A descriptor that is ready to be read while one of these is pending.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set is initialised and outlives the call; what comes back
+        // is an error or nobody else's.
+        unsafe {
+            match libc::signalfd(-1, &raw const self.0, flags) {
+                -1 => Err(io::Error::last_os_error()),
+                fd => Ok(OwnedFd::from_raw_fd(fd)),
+            }
+        }
     }
 
     /// Those of this set that are not in the other.
@@ -199,6 +214,14 @@ pub(super) fn set_ignored(signal: c_int, ignored: bool) -> bool {
         }
         libc::sigaction(signal, action.as_ptr(), old.as_mut_ptr());
         old.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Gives every signal its default action. Safe in a child that shares memory
+/// with its parent.
+pub(super) fn heed_all() {
+    for signal in 1..=libc::SIGRTMAX() {
+        set_ignored(signal, false);
     }
 }
 

@@ -14,6 +14,10 @@ use std::time::Duration;
 use super::{Notice, Request, Startup, run, signals};
 use crate::model::outcome::{End, ExitReport};
 
+mod myself;
+mod pumps;
+mod request;
+
 /// No test takes longer.
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -45,7 +49,11 @@ fn isolated(cb: impl FnOnce() -> String) -> String {
         let said = std::panic::catch_unwind(AssertUnwindSafe(cb));
         // SAFETY: 1 is open, and is not used otherwise from here on.
         let mut stdout = unsafe { File::from_raw_fd(1) };
-        let _ = stdout.write_all(said.as_deref().unwrap_or("panicked").as_bytes());
+        let said = said.unwrap_or_else(|panic| match panic.downcast::<String>() {
+            Ok(why) => format!("panicked: {why}"),
+            Err(_) => "panicked".to_owned(),
+        });
+        let _ = stdout.write_all(said.as_bytes());
         // SAFETY: ends the process at once.
         unsafe { libc::_exit(0) };
     }
@@ -80,20 +88,23 @@ fn read_all(mut reader: io::PipeReader, until: Duration) -> Option<String> {
 
 /// Runs `sh -c SCRIPT` with these changes to the request; the report and the
 /// notices in few words.
-fn sh(script: &str, change: impl FnOnce(&mut Request<'_>)) -> String {
+fn sh<'a>(script: &str, change: impl FnOnce(&mut Request<'a, 'static>)) -> String {
     let startup = Startup::take_over(Vec::new());
-    let args = ["-c", script].map(OsString::from);
-    let mut request = Request::new(OsStr::new("sh"), &args, clock);
+    let args: &'static [OsString] = Box::leak(Box::new(["-c", script].map(OsString::from)));
+    let mut request = Request::new(OsStr::new("sh"), args, clock);
     change(&mut request);
-    words(&request, &startup)
+    words(&mut request, &startup)
 }
 
-fn words(request: &Request<'_>, startup: &Startup) -> String {
+fn words(request: &mut Request<'_, '_>, startup: &Startup) -> String {
     let mut notices = String::new();
     let report = run(request, startup, &mut |notice| match notice {
         Notice::TimedOut { .. } => notices.push_str(" term"),
         Notice::Killed { .. } => notices.push_str(" kill"),
         Notice::NotStarted(error) => notices.push_str(&format!(" {:?}", error.kind())),
+        Notice::NotEntered { error, .. } => {
+            notices.push_str(&format!(" not entered: {:?}", error.kind()));
+        }
     });
     let ExitReport { end, timed_out, killed, sent, .. } = report.unwrap();
     let sent: Vec<i32> = (1..=64).filter(|&signal| sent.contains(signal)).collect();
@@ -103,18 +114,18 @@ fn words(request: &Request<'_>, startup: &Startup) -> String {
 }
 
 #[track_caller]
-fn check(script: &str, change: impl FnOnce(&mut Request<'_>), expected: &str) {
+fn check(script: &str, change: impl FnOnce(&mut Request<'_, 'static>), expected: &str) {
     assert_eq!(isolated(|| sh(script, change)), expected, "{script}");
 }
 
-fn within(timeout_ms: u64, kill_after_ms: u64) -> impl Fn(&mut Request<'_>) {
+fn within(timeout_ms: u64, kill_after_ms: u64) -> impl Fn(&mut Request<'_, 'static>) {
     move |request| {
         request.timeout = Some(ms(timeout_ms));
         request.kill_after = ms(kill_after_ms);
     }
 }
 
-fn as_is(_: &mut Request<'_>) {}
+fn as_is(_: &mut Request<'_, 'static>) {}
 
 /// Like `sh` with a time limit, whose time begins only when the script wrote to
 /// descriptor 9: however slow the machine, its traps are set then.
@@ -160,7 +171,7 @@ fn what_cannot_be_started() {
     let start = |program: &'static [u8]| {
         isolated(|| {
             let startup = Startup::take_over(Vec::new());
-            words(&Request::new(OsStr::from_bytes(program), &[], clock), &startup)
+            words(&mut Request::new(OsStr::from_bytes(program), &[], clock), &startup)
         })
     };
     assert_eq!(start(b"no-such-command"), "NotFound NotFound []");
@@ -186,7 +197,7 @@ fn text_without_a_shebang_is_a_script() {
             std::env::set_current_dir(dir.path()).unwrap();
             let startup = Startup::take_over(Vec::new());
             let args = ["a b".into(), "".into()];
-            words(&Request::new(program, &args, clock), &startup)
+            words(&mut Request::new(program, &args, clock), &startup)
         })
     };
     let script = make("script", b"echo \"$#:$1:$2\"; exit 3");
@@ -212,7 +223,7 @@ fn arguments_arrive_byte_for_byte() {
             "".into(),
             "--".into(),
         ];
-        words(&Request::new(OsStr::new("sh"), &args, clock), &startup)
+        words(&mut Request::new(OsStr::new("sh"), &args, clock), &startup)
     });
     let bytes = said.split_whitespace().map_while(|word| word.parse().ok());
     assert_eq!(bytes.collect::<Vec<u8>>(), all, "{said}");
@@ -220,13 +231,13 @@ fn arguments_arrive_byte_for_byte() {
 
 #[test]
 fn variables_are_added() {
-    let env = [("CB_STATE", "closed".to_owned()), ("HOME", "/nowhere".to_owned())];
+    let env = [("CB_STATE".into(), "closed".into()), ("HOME".into(), "/nowhere".into())];
     let said = isolated(|| {
         let startup = Startup::take_over(Vec::new());
         let args = ["-c".into(), "env | grep -e ^CB_STATE= -e ^HOME= | sort".into()];
         let mut request = Request::new(OsStr::new("sh"), &args, clock);
         request.env = &env;
-        words(&request, &startup)
+        words(&mut request, &startup)
     });
     assert_eq!(said, "CB_STATE=closed\nHOME=/nowhere\nCode(0) []");
 }
@@ -246,9 +257,9 @@ fn the_environment_is_inherited_byte_for_byte() {
         let startup = Startup::take_over(Vec::new());
         let args = ["/proc/self/environ".into()];
         let mut request = Request::new(OsStr::new("cat"), &args, clock);
-        let ours = [("CB_STATE", "new".to_owned())];
+        let ours = [("CB_STATE".into(), "new".into())];
         request.env = &ours;
-        words(&request, &startup)
+        words(&mut request, &startup)
     });
     let mut entries: Vec<_> = said.split('\0').collect();
     entries.retain(|entry| !entry.starts_with("PATH="));
@@ -262,7 +273,7 @@ fn status_of_child(field: &str, prepare: impl FnOnce()) -> u64 {
         prepare();
         let startup = Startup::take_over(Vec::new());
         let args = [field.into(), "/proc/self/status".into()];
-        words(&Request::new(OsStr::new("grep"), &args, clock), &startup)
+        words(&mut Request::new(OsStr::new("grep"), &args, clock), &startup)
     });
     let line = said.lines().next().unwrap();
     u64::from_str_radix(line.split_whitespace().last().unwrap(), 16).unwrap()
@@ -340,7 +351,7 @@ fn typed_early(key: u8, signal: i32, startup: &Startup, command: &[&str]) -> Str
         std::thread::sleep(ms(1));
     }
     let args: Vec<OsString> = command[1..].iter().map(OsString::from).collect();
-    words(&Request::new(OsStr::new(command[0]), &args, clock), startup)
+    words(&mut Request::new(OsStr::new(command[0]), &args, clock), startup)
 }
 
 #[test]
@@ -371,7 +382,7 @@ fn what_cb_wrote_into_a_broken_pipe_was_not_sent_to_the_child() {
         let startup = Startup::take_over(Vec::new());
         signals::send(signals::To::Myself, libc::SIGPIPE);
         let args = ["-c".into(), "kill -PIPE $$".into()];
-        words(&Request::new(OsStr::new("sh"), &args, clock), &startup)
+        words(&mut Request::new(OsStr::new("sh"), &args, clock), &startup)
     });
     assert_eq!(said, "Signal(13) []");
 }
@@ -386,7 +397,7 @@ fn a_signal_that_is_told_with_the_end_does_not_end_cb_afterwards() {
     let said = isolated(|| {
         let startup = Startup::take_over(Vec::new());
         let args = ["-c".into(), script.into()];
-        let said = words(&Request::new(OsStr::new("sh"), &args, clock), &startup);
+        let said = words(&mut Request::new(OsStr::new("sh"), &args, clock), &startup);
         startup.unblock_signals();
         said
     });
@@ -398,8 +409,8 @@ fn a_signal_that_is_told_with_the_end_does_not_end_cb_afterwards() {
 fn signals_wait_after_the_end_until_they_are_let_through() {
     let said = isolated(|| {
         let startup = Startup::take_over(Vec::new());
-        let request = Request::new(OsStr::new("true"), &[], clock);
-        let mut said = words(&request, &startup);
+        let mut request = Request::new(OsStr::new("true"), &[], clock);
+        let mut said = words(&mut request, &startup);
         for signal in [libc::SIGTERM, libc::SIGPIPE] {
             signals::send(signals::To::Myself, signal);
         }
@@ -472,7 +483,7 @@ fn a_child_that_ends_in_time_may_leave_others_behind() {
 
 #[test]
 fn in_the_foreground_only_the_child_is_ended() {
-    let alone = |request: &mut Request<'_>| {
+    let alone = |request: &mut Request<'_, 'static>| {
         within(1000, 9000)(request);
         request.foreground = true;
     };
@@ -503,7 +514,7 @@ fn closed_descriptors_stay_closed() {
             unsafe { libc::close(fd) };
             let startup = Startup::take_over(Vec::new());
             let args = ["-c".into(), format!("test ! -e /proc/$$/fd/{fd}").into()];
-            let said = words(&Request::new(OsStr::new("sh"), &args, clock), &startup);
+            let said = words(&mut Request::new(OsStr::new("sh"), &args, clock), &startup);
             // SAFETY: as above; `kept` is not used after.
             unsafe { libc::dup2(kept.into_raw_fd(), 1) };
             format!("{:?} {said}", startup.closed)
@@ -550,8 +561,8 @@ fn durations_are_measured() {
     let said = isolated(|| {
         let startup = Startup::take_over(Vec::new());
         let args = ["0.2".into()];
-        let request = Request::new(OsStr::new("sleep"), &args, clock);
-        let report = run(&request, &startup, &mut |_| {}).unwrap();
+        let mut request = Request::new(OsStr::new("sleep"), &args, clock);
+        let report = run(&mut request, &startup, &mut |_| {}).unwrap();
         assert_eq!(report.end, End::Code(0));
         format!("{}", report.duration >= ms(200) && report.duration < ms(5000))
     });

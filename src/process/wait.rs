@@ -14,6 +14,7 @@ use crate::model::outcome::{End, ExitReport, SignalSet};
 
 use super::deadline::{Deadline, Due};
 use super::group::Remains;
+use super::pump::Pumps;
 use super::signals::{self, Arrival, Set, To};
 use super::terminal::Terminal;
 use super::{Notice, Request};
@@ -43,7 +44,7 @@ pub(super) struct OwnGroup {
 }
 
 /// A running child, and what happened to it so far.
-pub(super) struct Watch<'a> {
+pub(super) struct Watch<'a, 't> {
     clock: fn() -> Duration,
     notify: &'a mut dyn FnMut(Notice),
     timeout: Duration,
@@ -51,6 +52,8 @@ pub(super) struct Watch<'a> {
     child: Pid,
     own_group: Option<OwnGroup>,
     waited: Set,
+    /// What goes through cb meanwhile, if anything does.
+    pumps: Option<Pumps<'a, 't>>,
     deadline: Deadline,
     began: Duration,
     /// How long cb and the child were stopped together.
@@ -60,10 +63,10 @@ pub(super) struct Watch<'a> {
     sent: SignalSet,
 }
 
-impl<'a> Watch<'a> {
+impl<'a, 't> Watch<'a, 't> {
     /// Takes over a child that was started at `began`.
     pub(super) fn new(
-        request: &Request<'_>,
+        request: &Request<'_, '_>,
         notify: &'a mut dyn FnMut(Notice),
         waited: Set,
         child: Pid,
@@ -78,12 +81,18 @@ impl<'a> Watch<'a> {
             child,
             own_group,
             waited,
+            pumps: None,
             deadline: Deadline::new(began, request.timeout, request.kill_after),
             began,
             stopped: Duration::ZERO,
             stop_asked: false,
             sent: SignalSet::EMPTY,
         }
+    }
+
+    /// Serves these as well from here on.
+    pub(super) fn with(self, pumps: Option<Pumps<'a, 't>>) -> Self {
+        Watch { pumps, ..self }
     }
 
     /// Stays with the child until it ended; after a timeout, until its group has.
@@ -96,6 +105,9 @@ impl<'a> Watch<'a> {
         }
         if let Some(OwnGroup { terminal: Some(terminal), .. }) = &self.own_group {
             terminal.take_back(Some(self.child));
+        }
+        if let Some(pumps) = self.pumps.take() {
+            pumps.end(self.clock);
         }
         Ok(ExitReport {
             end,
@@ -111,7 +123,7 @@ impl<'a> Watch<'a> {
         loop {
             let due = self.deadline.due((self.clock)());
             match due {
-                Due::Nothing(pause) => match signals::wait(&self.waited, pause) {
+                Due::Nothing(pause) => match self.wait(pause) {
                     Some(arrival) if arrival.signal != libc::SIGCHLD => {
                         self.on_signal(&arrival);
                         continue;
@@ -130,6 +142,20 @@ impl<'a> Watch<'a> {
                 (Change::Nothing, Due::Nothing(_)) => {}
             }
         }
+    }
+
+    /// Waits for a signal; `None` after `timeout`, or when something was pumped.
+    fn wait(&mut self, timeout: Option<Duration>) -> Option<Arrival> {
+        let timeout = match &mut self.pumps {
+            None => timeout,
+            Some(pumps) => {
+                if !pumps.turn(timeout) {
+                    return None;
+                }
+                Some(Duration::ZERO)
+            }
+        };
+        signals::wait(&self.waited, timeout)
     }
 
     /// What the child did since the last look. After `Ended` it is waited for.
@@ -340,7 +366,7 @@ impl<'a> Watch<'a> {
                 (None, Due::Nothing(Some(left))) => left,
                 _ => LOOK_MAX,
             };
-            if let Some(arrival) = signals::wait(&self.waited, Some(look_after.min(left))) {
+            if let Some(arrival) = self.wait(Some(look_after.min(left))) {
                 self.on_signal(&arrival);
             }
             look_after = (look_after * 2).min(LOOK_MAX);
