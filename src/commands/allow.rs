@@ -13,7 +13,7 @@ use crate::exit;
 use crate::model::breaker::Holder;
 use crate::model::{Finished, Outcome, Permit, Step, Verdict};
 use crate::render::sentence;
-use crate::settings;
+use crate::settings::{self, Given};
 use crate::store::{Absent, Keep};
 
 /// Prints a token, or exits as a rejected call does.
@@ -24,7 +24,7 @@ use crate::store::{Absent, Keep};
 pub fn run(words: &AskWords, out: &mut Output) -> Result<i32, Error> {
     let setup = Setup::load(&words.places)?;
     let name = settings::breaker_name(&words.name)?;
-    let settings = setup.settings(&name, "", &words.flags)?;
+    let settings = setup.settings(&name, &Given { flags: &words.flags, ..Given::default() })?;
     let target = Target { name, settings, store: setup.store()? };
     let flags = settings::flags_text(&words.flags);
     let policy = &target.settings.policy;

@@ -1,14 +1,17 @@
 //! One call through one breaker: asked for, and told about. `cb exec` makes one
 //! for each attempt, a drain one for each job.
 
-use super::operate::{Done, operate};
+use super::operate::{Done, operate, view};
 use super::output::Voice;
 use crate::error::Error;
 use crate::model::breaker::{Holder, Rejection};
 use crate::model::outcome::ExitReport;
-use crate::model::{BreakerName, Finished, Outcome, Permit, State, Step, Verdict, View};
+use crate::model::{
+    BreakerName, Finished, Outcome, Permit, State, Step, Transition, Verdict, View,
+};
+use crate::render::sentence;
 use crate::settings::{OnStoreError, Settings};
-use crate::store::{Absent, FileStore, Keep, PermitFile, Store};
+use crate::store::{Absent, FileStore, Keep, PermitFile, SlotFile, Store};
 
 /// The answer to "may this command run?".
 pub enum Admission {
@@ -18,15 +21,26 @@ pub enum Admission {
     Refused(Error),
 }
 
+/// Whether there is room for one more call in flight.
+enum Room {
+    /// There is: the slot, where there is a limit.
+    Free(Option<SlotFile>),
+    Full,
+}
+
 /// A command that may run.
 #[derive(Default)]
 pub struct Granted {
+    /// Its place among the calls in flight, for the life of the call.
+    slot: Option<SlotFile>,
     /// Its permit; none where the store cannot be used and it runs all the same.
     permit: Option<Permit>,
     /// The kernel's hold on the permit, for the life of the call.
     held: Option<PermitFile>,
     pub before: Option<State>,
     pub after: Option<State>,
+    /// The transitions that came with the permit.
+    transitions: Vec<Transition>,
 }
 
 /// A command that may not.
@@ -51,6 +65,8 @@ pub struct Caller<'a> {
 pub struct Told {
     /// The state after it.
     pub state: State,
+    /// The transitions that the call made, from its permit to its result.
+    pub transitions: Vec<Transition>,
 }
 
 impl Caller<'_> {
@@ -61,15 +77,20 @@ impl Caller<'_> {
     /// What is not the store's fault.
     pub fn admit(&self, voice: &Voice<'_>) -> Result<Admission, Error> {
         let asked = match &self.store {
-            Some(store) => self.ask(store),
+            Some(store) => self.room(store).and_then(|room| match room {
+                // Kept until the answer is known: a call that is rejected needs it no more.
+                Room::Free(slot) => self.ask(store).map(|done| (done, slot)),
+                Room::Full => self.turn_away(store).map(|done| (done, None)),
+            }),
             None => Err(Error::NoStore),
         };
         match asked {
-            Ok(done) => {
+            Ok((done, slot)) => {
                 done.receipt.notices.iter().for_each(|notice| voice.say(notice));
                 Ok(match done.value {
                     Admission::Granted(granted) => {
-                        Admission::Granted(Granted { held: done.receipt.permit, ..granted })
+                        let (held, transitions) = (done.receipt.permit, done.transitions);
+                        Admission::Granted(Granted { slot, held, transitions, ..granted })
                     }
                     not_granted => not_granted,
                 })
@@ -85,6 +106,37 @@ impl Caller<'_> {
         }
     }
 
+    /// Looks for room among the calls in flight, and waits for it where that is
+    /// asked for; not while the breaker would reject the call anyway.
+    fn room(&self, store: &FileStore) -> Result<Room, Error> {
+        let Some(max) = self.settings.max_concurrent else { return Ok(Room::Free(None)) };
+        let mut slot = store.take_slot(self.name, max)?;
+        if let (None, Some(wait)) = (&slot, self.settings.max_wait)
+            && self.would_admit(store)
+        {
+            slot = store.wait_for_slot(self.name, max, wait, &mut || self.would_admit(store))?;
+        }
+        Ok(slot.map_or(Room::Full, |slot| Room::Free(Some(slot))))
+    }
+
+    /// Whether the breaker would admit a call now, as far as a reader sees.
+    fn would_admit(&self, store: &FileStore) -> bool {
+        match store.find(self.name) {
+            Ok(Some(found)) => view(&found, &self.settings.policy).admits,
+            _ => true,
+        }
+    }
+
+    fn turn_away(&self, store: &dyn Store) -> Result<Done<Admission>, Error> {
+        let policy = &self.settings.policy;
+        operate(store, self.name, (Absent::Create, Keep::State), policy, |breaker, now| {
+            let before = breaker.state();
+            let step = breaker.turn_away(policy, now);
+            let after = breaker.view(policy, now);
+            step.map(|why| Admission::Rejected(Box::new(Refusal { why, before, after })))
+        })
+    }
+
     fn ask(&self, store: &dyn Store) -> Result<Done<Admission>, Error> {
         let policy = &self.settings.policy;
         operate(store, self.name, (Absent::Create, Keep::State), policy, |breaker, now| {
@@ -96,9 +148,9 @@ impl Caller<'_> {
             step.map(|verdict| match verdict {
                 Verdict::Admit(permit) => Admission::Granted(Granted {
                     permit: Some(permit),
-                    held: None,
                     before: Some(before),
                     after: Some(breaker.state()),
+                    ..Granted::default()
                 }),
                 Verdict::Reject(why) => {
                     let after = breaker.view(policy, now);
@@ -116,7 +168,9 @@ impl Caller<'_> {
         call: &Finished,
         notices: &mut Vec<String>,
     ) -> Option<Told> {
-        let Granted { permit, held, .. } = granted;
+        let Granted { permit, held, slot, mut transitions, .. } = granted;
+        // The command is over: whoever waits for its place need not wait for this.
+        drop(slot);
         let (Some(store), Some(permit)) = (&self.store, permit) else { return None };
         let policy = &self.settings.policy;
         let keep = (Absent::Refuse, Keep::State);
@@ -129,7 +183,8 @@ impl Caller<'_> {
         match done {
             Ok(done) => {
                 notices.extend(done.receipt.notices.iter().map(ToString::to_string));
-                Some(Told { state: done.value })
+                transitions.extend(done.transitions);
+                Some(Told { state: done.value, transitions })
             }
             // Somebody removed the breaker meanwhile: there is nothing to tell.
             Err(Error::Unknown { .. }) => None,
@@ -137,6 +192,25 @@ impl Caller<'_> {
                 notices.push(format!("{error}; this result is not recorded"));
                 None
             }
+        }
+    }
+}
+
+impl Refusal {
+    /// Why, in words that follow "not run".
+    pub fn words(&self, settings: &Settings) -> String {
+        match (self.why, settings.max_concurrent) {
+            (Rejection::NoRoom, Some(1)) => "a call is in flight already".to_owned(),
+            (Rejection::NoRoom, Some(max)) => format!("{max} calls are in flight already"),
+            _ => sentence::of(&self.after),
+        }
+    }
+
+    /// The same for those who stand in.
+    pub fn reason(&self) -> &'static str {
+        match self.why {
+            Rejection::NoRoom => "bulkhead",
+            Rejection::Open { .. } | Rejection::NoTrialFree | Rejection::ForcedOpen => "open",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::exit;
 use crate::model::breaker::{Breaker, Manual};
 use crate::model::{Hold, Now, Policy, Step};
 use crate::paths;
+use crate::process::Startup;
 use crate::render::sentence;
 use crate::settings;
 use crate::store::{Absent, Keep, Store, body};
@@ -20,8 +21,8 @@ use crate::store::{Absent, Keep, Store, body};
 /// # Errors
 ///
 /// What the store cannot do.
-pub fn trip(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
-    change(words, out, Absent::Create, Breaker::trip)
+pub fn trip(words: &ManualWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
+    change(words, startup, out, Absent::Create, Breaker::trip)
 }
 
 /// `cb reset`
@@ -29,8 +30,8 @@ pub fn trip(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
 /// # Errors
 ///
 /// An unknown breaker, or what the store cannot do.
-pub fn reset(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
-    change(words, out, Absent::Refuse, Breaker::reset)
+pub fn reset(words: &ManualWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
+    change(words, startup, out, Absent::Refuse, Breaker::reset)
 }
 
 /// `cb hold`
@@ -38,9 +39,14 @@ pub fn reset(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
 /// # Errors
 ///
 /// What the store cannot do.
-pub fn hold(words: &ManualWords, hold: &str, out: &mut Output) -> Result<i32, Error> {
+pub fn hold(
+    words: &ManualWords,
+    hold: &str,
+    startup: &Startup,
+    out: &mut Output,
+) -> Result<i32, Error> {
     let hold = Hold::from_name(hold).expect("clap knows the three holds");
-    change(words, out, Absent::Create, |breaker, policy, now, asked| {
+    change(words, startup, out, Absent::Create, |breaker, policy, now, asked| {
         breaker.hold(policy, now, hold, asked)
     })
 }
@@ -50,8 +56,8 @@ pub fn hold(words: &ManualWords, hold: &str, out: &mut Output) -> Result<i32, Er
 /// # Errors
 ///
 /// An unknown breaker, or what the store cannot do.
-pub fn release(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
-    change(words, out, Absent::Refuse, Breaker::release)
+pub fn release(words: &ManualWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
+    change(words, startup, out, Absent::Refuse, Breaker::release)
 }
 
 /// `cb rm`
@@ -71,6 +77,7 @@ pub fn remove(words: &ManualWords, out: &mut Output) -> Result<i32, Error> {
 
 fn change(
     words: &ManualWords,
+    startup: &Startup,
     out: &mut Output,
     absent: Absent,
     act: impl Fn(&mut Breaker, &Policy, Now, &Manual<'_>) -> Step<()>,
@@ -93,6 +100,10 @@ fn change(
         step.map(|()| view)
     })?;
     for notice in &done.receipt.notices {
+        say(format_args!("{}: {notice}", target.name));
+    }
+    let queue = target.background(&words.places, startup);
+    if let Some(notice) = queue.after(&done.transitions) {
         say(format_args!("{}: {notice}", target.name));
     }
     if !words.quiet {

@@ -1,21 +1,30 @@
 //! One file for each command: glue between the rooms, kept short.
 
 mod allow;
+mod attempt;
+mod background;
+mod cache;
 mod call;
 mod check;
 pub mod completions;
 pub mod config;
+mod enqueue;
 mod exec;
+mod fallback;
+mod keeping;
 pub mod man;
 mod manual;
+mod moment;
 mod operate;
 mod output;
+mod queue;
 mod report;
 mod result;
 mod setup;
 mod simulate;
 mod status;
 mod token;
+mod wanted;
 
 use crate::cli::{self, Stop, Words};
 use crate::error::Error;
@@ -57,14 +66,14 @@ fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error>
         Words::Status(words) => status::run(&words, out),
         Words::Check(words) => check::run(&words, out),
         Words::Allow(words) => allow::run(&words, out),
-        Words::Report(words) => report::run(&words),
-        Words::Trip(words) => manual::trip(&words, out),
-        Words::Reset(words) => manual::reset(&words, out),
-        Words::Hold(words, hold) => manual::hold(&words, &hold, out),
-        Words::Release(words) => manual::release(&words, out),
+        Words::Report(words) => report::run(&words, startup),
+        Words::Trip(words) => manual::trip(&words, startup, out),
+        Words::Reset(words) => manual::reset(&words, startup, out),
+        Words::Hold(words, hold) => manual::hold(&words, &hold, startup, out),
+        Words::Release(words) => manual::release(&words, startup, out),
         Words::Rm(words) => manual::remove(&words, out),
-        // These two have their words, and no rooms of their own yet.
-        Words::Queue(_) | Words::Cache(_) => Err(Error::Usage("not built yet".into())),
+        Words::Queue(words) => queue::run(&words, startup, out),
+        Words::Cache(words) => cache::run(&words, startup, out),
         Words::Simulate(words) => simulate::run(&words, out),
         Words::Config(words) => config::run(&words, out).map(|()| exit::OK),
         Words::Completions(shell) => completions::run(&shell, out).map(|()| exit::OK),

@@ -66,16 +66,33 @@ impl Write for Output {
         if self.closed {
             return Err(closed());
         }
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() {
-            match rustix::io::write(rustix::stdio::stdout(), rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => rest = &rest[count..],
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        Stdout { closed: false }.write_all(&self.buffer)?;
         self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// The bare standard output, for bytes that are not cb's own words.
+pub struct Stdout {
+    closed: bool,
+}
+
+impl Stdout {
+    /// The standard output that cb was started with.
+    pub fn new(startup: &Startup) -> Self {
+        Stdout { closed: startup.closed[1] }
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.closed {
+            return Err(closed());
+        }
+        Ok(rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), bytes))?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

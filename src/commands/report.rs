@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::exit;
 use crate::model::breaker::Recorded;
 use crate::model::{Finished, Outcome};
+use crate::process::Startup;
 use crate::settings;
 use crate::store::{Absent, Keep};
 
@@ -19,7 +20,7 @@ use crate::store::{Absent, Keep};
 /// # Errors
 ///
 /// A token that is none of this breaker's, or what the store cannot do.
-pub fn run(words: &ReportWords) -> Result<i32, Error> {
+pub fn run(words: &ReportWords, startup: &Startup) -> Result<i32, Error> {
     let setup = Setup::load(&words.places)?;
     let target = setup.target_to_change(&words.name)?;
     let name = &target.name;
@@ -42,6 +43,9 @@ pub fn run(words: &ReportWords) -> Result<i32, Error> {
         breaker.record(policy, now, permit, &call)
     })?;
     for notice in &done.receipt.notices {
+        say(format_args!("{name}: {notice}"));
+    }
+    if let Some(notice) = target.background(&words.places, startup).after(&done.transitions) {
         say(format_args!("{name}: {notice}"));
     }
     if done.value == Recorded::Stale {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 
+use super::fallback::StandIn;
 use super::output::Voice;
 use crate::cli::ExecWords;
 use crate::error::{Error, plain};
@@ -30,6 +31,9 @@ pub struct Report<'a> {
     before: Option<State>,
     after: Option<State>,
     retry_after_ms: Option<u64>,
+    attempts: u32,
+    fallback: Option<&'static str>,
+    job_id: Option<String>,
 }
 
 impl<'a> Report<'a> {
@@ -55,6 +59,9 @@ impl<'a> Report<'a> {
             before: None,
             after: None,
             retry_after_ms: None,
+            attempts: u32::from(started),
+            fallback: None,
+            job_id: None,
         }
     }
 
@@ -77,12 +84,29 @@ impl<'a> Report<'a> {
             before: None,
             after: None,
             retry_after_ms,
+            attempts: 0,
+            fallback: None,
+            job_id: None,
         }
     }
 
     /// With the state before the call asked, and the one once it was recorded.
     pub fn between(self, before: Option<State>, after: Option<State>) -> Self {
         Report { before, after, ..self }
+    }
+
+    /// With so many attempts that ran.
+    pub fn tried(self, attempts: u32) -> Self {
+        Report { attempts: if self.ran { attempts } else { 0 }, ..self }
+    }
+
+    /// With what stood in.
+    pub fn with(self, stood_in: &StandIn) -> Self {
+        let job_id = match stood_in {
+            StandIn::Queued(id) => Some(id.clone()),
+            _ => None,
+        };
+        Report { fallback: stood_in.name(), job_id, ..self }
     }
 
     fn line(&self) -> Vec<u8> {
@@ -96,11 +120,11 @@ impl<'a> Report<'a> {
             signal: self.signal,
             timed_out: self.timed_out,
             duration_ms: self.duration_ms,
-            attempts: u32::from(self.ran),
+            attempts: self.attempts,
             state_before: self.before.map(State::name),
             state_after: self.after.map(State::name),
-            fallback: None,
-            job_id: None,
+            fallback: self.fallback,
+            job_id: self.job_id.as_deref(),
             retry_after_ms: self.retry_after_ms,
         };
         let mut line = serde_json::to_vec(&body).expect("plain data always has a JSON form");
@@ -125,7 +149,7 @@ struct ReportBody<'a> {
     state_before: Option<&'static str>,
     state_after: Option<&'static str>,
     fallback: Option<&'static str>,
-    job_id: Option<&'static str>,
+    job_id: Option<&'a str>,
     retry_after_ms: Option<u64>,
 }
 

@@ -2,12 +2,14 @@
 
 use std::ffi::OsStr;
 
+use super::background::Background;
 use crate::cli::{Flag, Places};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::model::BreakerName;
 use crate::paths;
+use crate::process::Startup;
 use crate::settings::{self, Given, Settings};
 use crate::store::{FileStore, Found, Store};
 
@@ -27,6 +29,14 @@ pub struct Target {
     pub store: FileStore,
 }
 
+impl Target {
+    /// Its queue, which may have to be drained.
+    pub fn background<'b>(&'b self, places: &'b Places, startup: &'b Startup) -> Background<'b> {
+        let Target { name, settings, store } = self;
+        Background { store, name, settings, places, startup }
+    }
+}
+
 impl<'a> Setup<'a> {
     /// Reads the config files.
     ///
@@ -37,20 +47,18 @@ impl<'a> Setup<'a> {
         Ok(Setup { config: Config::load(places.config.as_deref())?, places })
     }
 
-    /// The settings of a breaker, with those that its last caller gave by hand
-    /// (a text out of the state) and those that this one gives.
+    /// Where the words say that the state and the settings are.
+    pub fn places(&self) -> &'a Places {
+        self.places
+    }
+
+    /// The settings of a breaker, with what was given by hand laid over them.
     ///
     /// # Errors
     ///
     /// Flags that are not allowed, or that exclude each other.
-    pub fn settings(
-        &self,
-        name: &BreakerName,
-        last_flags: &str,
-        flags: &[Flag],
-    ) -> Result<Settings, Error> {
-        let given = Given { last_flags, flags, ..Given::default() };
-        settings::resolve(self.config.assignments(name), &given)
+    pub fn settings(&self, name: &BreakerName, given: &Given<'_>) -> Result<Settings, Error> {
+        settings::resolve(self.config.assignments(name), given)
     }
 
     /// The store.
@@ -77,7 +85,7 @@ impl<'a> Setup<'a> {
             Some(found) if flags.is_empty() => found.breaker.flags(),
             _ => "",
         };
-        let settings = self.settings(&name, last_flags, flags)?;
+        let settings = self.settings(&name, &Given { last_flags, flags, ..Given::default() })?;
         Ok((Target { name, settings, store }, found))
     }
 
@@ -92,7 +100,7 @@ impl<'a> Setup<'a> {
             Ok((target, _)) => Ok(target),
             Err(Error::Corrupt { .. }) => {
                 let name = settings::breaker_name(word)?;
-                let settings = self.settings(&name, "", &[])?;
+                let settings = self.settings(&name, &Given::default())?;
                 Ok(Target { name, settings, store: self.store()? })
             }
             Err(error) => Err(error),

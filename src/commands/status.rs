@@ -5,12 +5,13 @@ use std::ffi::OsStr;
 use super::operate;
 use super::output::{Output, complain, say};
 use super::setup::Setup;
+use super::wanted::wanted;
 use crate::cli::StatusWords;
 use crate::error::Error;
 use crate::exit;
-use crate::model::{Breaker, BreakerName, Hold, Now, State, name};
-use crate::render::{Listed, json, table};
-use crate::settings;
+use crate::model::{Breaker, BreakerName, Hold, Now, State};
+use crate::render::{Listed, QueueCounts, json, table};
+use crate::settings::{self, Given};
 use crate::store::{FileStore, Store};
 
 /// Lists the breakers, or says how one is.
@@ -55,34 +56,14 @@ pub fn run(words: &StatusWords, out: &mut Output) -> Result<i32, Error> {
     Ok(if failed.is_some() { exit::OWN_ERROR } else { exit::OK })
 }
 
-/// The names that are meant: all, or those given, patterns filled in.
-fn wanted(store: &FileStore, words: &[std::ffi::OsString]) -> Result<Vec<BreakerName>, Error> {
-    if words.is_empty() {
-        return store.names();
-    }
-    let mut wanted = Vec::new();
-    for word in words {
-        match word.to_str().filter(|word| name::is_pattern(word)) {
-            Some(pattern) => {
-                let names = store.names()?.into_iter();
-                wanted.extend(names.filter(|one| name::matches(pattern, one.as_str())));
-            }
-            None => wanted.push(settings::breaker_name(word)?),
-        }
-    }
-    wanted.sort();
-    wanted.dedup();
-    Ok(wanted)
-}
-
 fn is_named(words: &[std::ffi::OsString], name: &str) -> bool {
     words.iter().any(|word| word.as_os_str() == OsStr::new(name))
 }
 
 fn look(setup: &Setup<'_>, store: &FileStore, name: BreakerName) -> Result<Listed, Error> {
     let found = store.find(&name)?;
-    let flags = found.as_ref().map_or("", |found| found.breaker.flags());
-    let settings = setup.settings(&name, flags, &[])?;
+    let last_flags = found.as_ref().map_or("", |found| found.breaker.flags());
+    let settings = setup.settings(&name, &Given { last_flags, ..Given::default() })?;
     let (view, now_ms, wall_offset_ms) = match &found {
         Some(found) => {
             let now_ms = found.scene.now.at_ms;
@@ -97,8 +78,25 @@ fn look(setup: &Setup<'_>, store: &FileStore, name: BreakerName) -> Result<Liste
         view,
         now_ms,
         wall_offset_ms,
+        queue: queue_counts(store, &name),
         policy: values.map(|(key, value)| (key.name(), value.json())).collect(),
     })
+}
+
+/// The jobs of its queue. That they cannot be read does not hide its state.
+fn queue_counts(store: &FileStore, name: &BreakerName) -> Option<QueueCounts> {
+    match store.queue_counts(name) {
+        Ok(counts) => counts.map(|counts| QueueCounts {
+            pending: counts.pending,
+            running: counts.running,
+            failed: counts.failed,
+            doubt: counts.doubt,
+        }),
+        Err(error) => {
+            complain(&error);
+            None
+        }
+    }
 }
 
 fn check_status(listed: &Listed) -> i32 {

@@ -121,6 +121,7 @@ impl Default for ExitCodes {
     }
 }
 
+const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGQUIT: i32 = 3;
 const SIGPIPE: i32 = 13;
@@ -146,7 +147,7 @@ impl ExitReport {
     /// it was sent, left with the shell's code for one (128 + number), or failed
     /// in any way after INT, QUIT or TERM, which only ask to end. (HUP also
     /// means "read your files again", so a later failure is not its doing.)
-    fn ended_on_request(&self) -> bool {
+    pub fn ended_on_request(&self) -> bool {
         let asked = [SIGINT, SIGQUIT, SIGTERM].into_iter().any(|signal| self.sent.contains(signal));
         asked
             || match self.end {
@@ -154,6 +155,12 @@ impl ExitReport {
                 End::Code(code) => self.sent.contains(code - 128),
                 End::NotFound | End::NotExecutable => false,
             }
+    }
+
+    /// The signal by which a person asked for an end while the call ran, if one
+    /// did: nothing more shall be begun.
+    pub fn asked_to_end(&self) -> Option<i32> {
+        [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().find(|signal| self.sent.contains(*signal))
     }
 
     /// The exit code of the command itself, if it had one.
@@ -189,7 +196,6 @@ impl ExitCodes {
 mod tests {
     use super::*;
 
-    const SIGHUP: i32 = 1;
     const SIGUSR1: i32 = 10;
 
     fn report(end: End) -> ExitReport {
@@ -219,6 +225,16 @@ mod tests {
         check(report(End::NotExecutable), Outcome::Ignored);
         check(ExitReport { timed_out: true, ..report(End::Signal(15)) }, Outcome::Failure);
         check(ExitReport { timed_out: true, ..report(End::Code(0)) }, Outcome::Failure);
+    }
+
+    #[test]
+    fn who_is_asked_to_end_begins_nothing_more() {
+        let sent =
+            |signal| ExitReport { sent: SignalSet::EMPTY.with(signal), ..report(End::Code(0)) };
+        assert_eq!(sent(SIGTERM).asked_to_end(), Some(SIGTERM));
+        assert_eq!(sent(SIGHUP).asked_to_end(), Some(SIGHUP));
+        assert_eq!(sent(SIGUSR1).asked_to_end(), None);
+        assert_eq!(report(End::Code(1)).asked_to_end(), None);
     }
 
     #[test]

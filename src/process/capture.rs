@@ -104,6 +104,29 @@ impl<'t> Capture<'t> {
         }
     }
 
+    /// The same once nobody listens any more: the tap is free again.
+    pub fn untapped(mut self) -> Capture<'static> {
+        let held = std::mem::take(&mut self.held);
+        let buffer = std::mem::take(&mut self.buffer);
+        Capture {
+            tap: None,
+            way: self.way,
+            stdout: self.stdout.take(),
+            watches_reader: self.watches_reader,
+            pipe: self.pipe.take(),
+            held,
+            held_written: self.held_written,
+            released: self.released,
+            buffer,
+            written: self.written,
+            seen: self.seen,
+            ended: self.ended,
+            complete: self.complete,
+            reader_is_gone: self.reader_is_gone,
+            error: self.error.take(),
+        }
+    }
+
     /// Whether all that the command wrote was seen: to its end, which nobody
     /// whom it left behind can add to, and with a stdout that took it.
     pub fn is_complete(&self) -> bool {

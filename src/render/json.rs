@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Listed;
 use super::times::rfc3339;
+use super::{Listed, QueueCounts};
 use crate::model::policy::WindowSize;
 use crate::model::totals::Totals;
 use crate::model::view::HeldView;
@@ -62,7 +62,7 @@ pub fn simulated(
 /// Writes JSON so that it may also be read on a terminal. JSON itself escapes
 /// the ASCII control characters; what else could steer stands in strings only,
 /// and is escaped as those are.
-fn write_safe(json: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_safe(json: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut rest = json;
     while let Some(at) = rest.find(|c| c != '\n' && text::steers(c)) {
         let (before, from) = rest.split_at(at);
@@ -133,7 +133,7 @@ struct BreakerBody<'a> {
     would_trip: Option<&'static str>,
     last_transition: Option<LastTransitionBody<'a>>,
     last_failure: Option<LastFailureBody>,
-    queue: Option<()>,
+    queue: QueueBody,
     policy: Map<String, Value>,
 }
 
@@ -161,6 +161,14 @@ struct RoundBody {
     in_flight: u32,
     successes: u32,
     failures: u32,
+}
+
+#[derive(Serialize)]
+struct QueueBody {
+    pending: u64,
+    running: u64,
+    failed: u64,
+    doubt: u64,
 }
 
 #[derive(Serialize)]
@@ -243,9 +251,16 @@ impl<'a> BreakerBody<'a> {
                 timed_out: last.timed_out,
                 duration_ms: last.duration_ms,
             }),
-            queue: None,
+            queue: QueueBody::of(listed.queue.unwrap_or_default()),
             policy: policy.map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
         }
+    }
+}
+
+impl QueueBody {
+    fn of(counts: QueueCounts) -> Self {
+        let QueueCounts { pending, running, failed, doubt } = counts;
+        QueueBody { pending, running, failed, doubt }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What people and programs read: sentences, tables, timelines, JSON. All of it
 //! is written to a `&mut dyn Write`; none of it knows a store.
 
+pub mod cache;
+mod grid;
+pub mod jobs;
 pub mod json;
 pub mod sentence;
 pub mod table;
@@ -22,8 +25,20 @@ pub struct Listed {
     pub now_ms: Ms,
     /// What to add to a time on its clock to get the wall time.
     pub wall_offset_ms: i64,
+    /// Its queue, where it has one.
+    pub queue: Option<QueueCounts>,
     /// Its settings by key.
     pub policy: Vec<(&'static str, serde_json::Value)>,
+}
+
+/// The jobs of a queue, by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named like the state that it counts")]
+pub struct QueueCounts {
+    pub pending: u64,
+    pub running: u64,
+    pub failed: u64,
+    pub doubt: u64,
 }
 
 impl Listed {

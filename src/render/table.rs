@@ -2,47 +2,48 @@
 
 use std::io::{self, Write};
 
-use super::Listed;
+use super::grid::Grid;
 use super::sentence::by;
 use super::times::rough;
+use super::{Listed, QueueCounts};
 use crate::model::policy::WindowSize;
 use crate::model::{Hold, State, View};
 
-const HEAD: [&str; 8] = ["NAME", "STATE", "SINCE", "CALLS", "FAILED", "SLOW", "NEXT TRIAL", "WHY"];
+const HEAD: [&str; 9] =
+    ["NAME", "STATE", "SINCE", "CALLS", "FAILED", "SLOW", "NEXT TRIAL", "QUEUE", "WHY"];
 const STATE_COLUMN: usize = 1;
+const QUEUE_COLUMN: usize = 7;
 /// Numbers line up at their right end.
 const NUMBER_COLUMNS: [usize; 3] = [3, 4, 5];
 
-/// Writes one line for each breaker, columns aligned.
+/// Writes one line for each breaker, columns aligned. The queues have a column
+/// only where there is one.
 ///
 /// # Errors
 ///
 /// What cannot be written.
 pub fn status(listed: &[Listed], colour: bool, out: &mut dyn Write) -> io::Result<()> {
-    let rows: Vec<[String; 8]> = listed.iter().map(row).collect();
-    let mut widths = HEAD.map(str::len);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let mut head = HEAD.to_vec();
+    let mut rows: Vec<Vec<String>> = listed.iter().map(row).collect();
+    if listed.iter().all(|one| one.queue.is_none()) {
+        head.remove(QUEUE_COLUMN);
+        for row in &mut rows {
+            row.remove(QUEUE_COLUMN);
         }
     }
-    let head = HEAD.map(str::to_owned);
-    line(&head, &widths, None, out)?;
-    for (row, listed) in rows.iter().zip(listed) {
-        let paint = if colour { Some(paint(&listed.view)) } else { None };
-        line(row, &widths, paint, out)?;
-    }
-    Ok(())
+    let grid = Grid { head: &head, right: &NUMBER_COLUMNS };
+    let paint = |index: usize| colour.then(|| (STATE_COLUMN, paint(&listed[index].view)));
+    grid.write(&rows, paint, out)
 }
 
-fn row(listed: &Listed) -> [String; 8] {
+fn row(listed: &Listed) -> Vec<String> {
     let view = &listed.view;
     let tally = view.tally;
     let calls = match view.window {
         WindowSize::Calls(size) => format!("{}/{size}", tally.calls),
         WindowSize::Millis(millis) => format!("{} in {}", tally.calls, rough(millis)),
     };
-    [
+    vec![
         listed.name.clone(),
         view.state.name().to_owned(),
         if listed.known { rough(listed.ago_ms(view.since_ms)) } else { "-".to_owned() },
@@ -50,8 +51,22 @@ fn row(listed: &Listed) -> [String; 8] {
         share(tally.failures, tally.calls),
         share(tally.slow, tally.calls),
         next_trial(view),
+        queue(listed.queue.as_ref()),
         why(listed),
     ]
+}
+
+/// The jobs that wait, and those that need a person.
+fn queue(queue: Option<&QueueCounts>) -> String {
+    let Some(queue) = queue else { return "-".to_owned() };
+    let mut text = (queue.pending + queue.running).to_string();
+    if queue.doubt > 0 {
+        text.push_str(&format!(" +{} in doubt", queue.doubt));
+    }
+    if queue.failed > 0 {
+        text.push_str(&format!(" +{} failed", queue.failed));
+    }
+    text
 }
 
 /// A share to a tenth of a percent, rounded down: what a rule has not reached
@@ -111,31 +126,4 @@ fn paint(view: &View) -> &'static str {
         State::HalfOpen => "33",
         State::Held(Hold::Disabled | Hold::MetricsOnly) => "35",
     }
-}
-
-fn line(
-    cells: &[String; 8],
-    widths: &[usize; 8],
-    paint: Option<&str>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let mut text = String::new();
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let gap = " ".repeat(width - cell.chars().count());
-        let cell = match paint {
-            Some(code) if column == STATE_COLUMN => format!("\u{1b}[{code}m{cell}\u{1b}[0m"),
-            _ => cell.clone(),
-        };
-        if column > 0 {
-            text.push_str("  ");
-        }
-        if NUMBER_COLUMNS.contains(&column) {
-            text.push_str(&gap);
-            text.push_str(&cell);
-        } else {
-            text.push_str(&cell);
-            text.push_str(&gap);
-        }
-    }
-    writeln!(out, "{}", text.trim_end())
 }

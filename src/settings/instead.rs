@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::model::backoff::RetryDelay;
 use crate::model::policy::{Growth, Percent};
 
 /// Attempts after the first.
@@ -20,6 +21,14 @@ pub struct Retry {
     pub jitter: Percent,
     /// No attempt begins once so much time has passed since the first.
     pub max_time: Option<Duration>,
+}
+
+impl Retry {
+    /// How the pauses between attempts grow.
+    pub fn wait(&self) -> RetryDelay {
+        let Retry { delay, backoff, max_delay, jitter, .. } = *self;
+        RetryDelay { first: delay, growth: backoff, max: max_delay, jitter }
+    }
 }
 
 /// The outputs that are kept.

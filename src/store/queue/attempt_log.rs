@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
@@ -69,6 +70,13 @@ impl Queue<'_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let file = log.open_file(&name, flags)?.map(|new| new.file);
         Ok(AttemptLog { file, left: LOG_LEN_MAX, left_out: 0, ends_line: true })
+    }
+
+    /// Where the log of an attempt is, if there is one.
+    pub fn log_path(&self, id: JobId, attempt: u32) -> Option<PathBuf> {
+        let log = self.folder(Folder::Log).ok()?;
+        let name = file_name(id, attempt);
+        log.identity_of(&name).ok().flatten().map(|_| log.path_of(&name))
     }
 
     /// What an attempt wrote; `None` where there is no log of it.

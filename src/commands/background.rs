@@ -1,0 +1,77 @@
+//! A drain in the background: started when a breaker closes, or when a job is
+//! queued while it is closed and no closing will come. It belongs to nobody: it
+//! outlives the process that starts it, and holds nothing of it open.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::call::Caller;
+use super::operate;
+use crate::cli::Places;
+use crate::error::Error;
+use crate::model::{BreakerName, State, Transition};
+use crate::process::{self, Startup};
+use crate::settings::{Drain, Settings};
+use crate::store::{FileStore, Store};
+
+/// A queue that may be drained in the background.
+pub struct Background<'a> {
+    pub store: &'a FileStore,
+    pub name: &'a BreakerName,
+    pub settings: &'a Settings,
+    pub places: &'a Places,
+    pub startup: &'a Startup,
+}
+
+impl<'a> Background<'a> {
+    /// The queue of a breaker that calls are made through; none without a store.
+    pub fn of(caller: &'a Caller<'_>, places: &'a Places, startup: &'a Startup) -> Option<Self> {
+        let store = caller.store.as_ref()?;
+        Some(Background { store, name: caller.name, settings: &caller.settings, places, startup })
+    }
+
+    /// Starts a drain if the breaker was just closed; what has to be said of it.
+    pub fn after(&self, transitions: &[Transition]) -> Option<String> {
+        let closed = transitions.iter().any(|made| made.to == State::Closed);
+        if closed { self.start() } else { None }
+    }
+
+    /// Starts a drain if the breaker is closed; what has to be said of it.
+    pub fn if_closed(&self) -> Option<String> {
+        let closed = match self.store.find(self.name) {
+            Ok(Some(found)) => operate::view(&found, &self.settings.policy).state == State::Closed,
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        if closed { self.start() } else { None }
+    }
+
+    /// That no drain can be started takes nothing back: the jobs are kept.
+    fn start(&self) -> Option<String> {
+        let started = self.try_start();
+        started.err().map(|error| format!("{error}; the queue waits for 'cb queue run'"))
+    }
+
+    fn try_start(&self) -> Result<(), Error> {
+        if self.settings.queue.drain == Drain::Manual {
+            return Ok(());
+        }
+        let counts = self.store.queue_counts(self.name)?;
+        if counts.is_none_or(|counts| counts.pending + counts.running == 0) {
+            return Ok(());
+        }
+        let mut args: Vec<OsString> =
+            ["queue", "run", "--background", "--store"].map(Into::into).into();
+        args.push(absolute(self.store.root()));
+        if let Some(config) = &self.places.config {
+            args.extend(["--config".into(), absolute(Path::new(config))]);
+        }
+        args.push(self.name.as_str().into());
+        process::start_detached(&args, self.startup)
+    }
+}
+
+/// The drain runs in another directory than this process.
+fn absolute(path: &Path) -> OsString {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into_os_string()
+}

@@ -1,0 +1,114 @@
+//! `cb queue list`: the jobs, as a table or as JSON.
+
+use std::ffi::OsString;
+
+use crate::commands::keeping::program;
+use crate::commands::moment::Moment;
+use crate::commands::output::{Output, say};
+use crate::commands::setup::Setup;
+use crate::commands::wanted::wanted;
+use crate::error::Error;
+use crate::exit;
+use crate::model::Ms;
+use crate::model::job::{Fate, JobPolicy, JobState};
+use crate::render::jobs::{self, JobRow};
+use crate::settings::{Given, Settings};
+use crate::store::Absent;
+use crate::store::queue::{Job, Listed};
+
+/// Which jobs are meant.
+pub struct Wanted<'a> {
+    /// Names and patterns of breakers; none means all.
+    pub names: &'a [OsString],
+    /// States; none means all but those that are done.
+    pub states: &'a [String],
+}
+
+/// Lists the jobs.
+///
+/// # Errors
+///
+/// What cannot be read, or written to stdout.
+pub fn run(
+    setup: &Setup<'_>,
+    which: &Wanted<'_>,
+    as_json: bool,
+    out: &mut Output,
+) -> Result<i32, Error> {
+    let store = setup.store()?;
+    let is_meant = |state: JobState| match which.states {
+        [] => state != JobState::Done,
+        states => states.iter().any(|name| name == state.name()),
+    };
+    let mut rows = Vec::new();
+    for name in wanted(&store, which.names)? {
+        let Some(queue) = store.queue(&name, Absent::Refuse)? else { continue };
+        let settings = setup.settings(&name, &Given::default())?;
+        let now_ms = Moment::of(&store, &name)?.now_ms();
+        let listed = queue.list()?.into_iter().filter(|listed| is_meant(listed.state));
+        rows.extend(listed.map(|listed| row(&listed, name.as_str(), &settings, now_ms)));
+    }
+    match (as_json, rows.is_empty()) {
+        (true, _) => jobs::json(&rows, out).map_err(Error::Stdout)?,
+        (false, true) => say(format_args!("no jobs")),
+        (false, false) => jobs::table(&rows, out).map_err(Error::Stdout)?,
+    }
+    Ok(exit::OK)
+}
+
+/// A job as it is listed; one that cannot be read says why.
+pub fn row(listed: &Listed, breaker: &str, settings: &Settings, now_ms: Ms) -> JobRow {
+    match &listed.job {
+        Ok(job) => row_of(job, listed.state, settings, now_ms),
+        Err(why) => JobRow {
+            id: listed.id.to_string(),
+            breaker: breaker.to_owned(),
+            state: listed.state,
+            attempts: 0,
+            enqueued_wall_ms: i64::try_from(listed.id.made_ms()).unwrap_or(i64::MAX),
+            age_ms: now_ms.saturating_sub(listed.id.made_ms()),
+            due_in_ms: None,
+            key: None,
+            program: "?".to_owned(),
+            why: Some(why.clone()),
+        },
+    }
+}
+
+/// A job that can be read.
+pub fn row_of(job: &Job, state: JobState, settings: &Settings, now_ms: Ms) -> JobRow {
+    let policy = policy(settings);
+    let fate = job.history.fate(&policy, now_ms);
+    let due_in_ms = match fate {
+        Fate::Pending { due_ms } if state == JobState::Pending => {
+            Some(due_ms.saturating_sub(now_ms))
+        }
+        _ => None,
+    };
+    let why = match (state, fate) {
+        (JobState::Failed, Fate::Failed(why)) => Some(why.to_string()),
+        (JobState::Doubt, _) => Some("nobody knows whether it ran".to_owned()),
+        _ => None,
+    };
+    JobRow {
+        id: job.id.to_string(),
+        breaker: job.breaker.clone(),
+        state,
+        attempts: job.history.attempts(),
+        enqueued_wall_ms: job.enqueued_wall_ms,
+        age_ms: now_ms.saturating_sub(job.enqueued_ms),
+        due_in_ms,
+        key: job.key.clone(),
+        program: job.argv.first().map(|word| program(word)).unwrap_or_default(),
+        why,
+    }
+}
+
+/// The rules of a breaker's jobs.
+pub fn policy(settings: &Settings) -> JobPolicy {
+    JobPolicy {
+        max_attempts: settings.queue.max_attempts,
+        max_age: settings.queue.max_age,
+        attempt_delay: settings.queue.attempt_delay,
+    }
+}
