@@ -12,6 +12,8 @@ pub const CHECK_OPEN: i32 = 2;
 pub const CHECK_UNKNOWN: i32 = 3;
 /// Rejected: EX_TEMPFAIL of sysexits.h, "try again later".
 pub const REJECTED: i32 = 75;
+/// Queued: not run yet, so not 0.
+pub const QUEUED: i32 = 76;
 /// The command's time was up, as timeout(1) says it.
 pub const TIMED_OUT: i32 = 124;
 /// cb's own error.

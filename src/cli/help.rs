@@ -243,8 +243,7 @@ Examples:
   cb queue run orders --watch
 
 Exit status:
-  0    nothing is left, or what is left waits for its time
-  75   the breaker is open: the rest is kept (see --open-exit-code)
+  0    nothing is left that could run now: what is left waits for its time, or for the breaker
   125  cb itself failed: bad usage, bad config, or no store";
 
 /// What `cb queue retry` does.

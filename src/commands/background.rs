@@ -38,6 +38,9 @@ impl<'a> Background<'a> {
 
     /// Starts a drain if the breaker is closed; what has to be said of it.
     pub fn if_closed(&self) -> Option<String> {
+        if self.settings.queue.drain == Drain::Manual {
+            return None;
+        }
         let closed = match self.store.find(self.name) {
             Ok(Some(found)) => operate::view(&found, &self.settings.policy).state == State::Closed,
             Ok(None) => true,

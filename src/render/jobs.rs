@@ -157,8 +157,10 @@ pub struct JobView {
     pub stdin_len: u64,
     /// The settings that it keeps.
     pub flags: String,
-    /// Its command and arguments: all of them, or what may be shown.
+    /// Its command and arguments, as far as they may be shown.
     pub command: Vec<String>,
+    /// How many arguments are not shown.
+    pub hidden: usize,
     /// Its variables: the values only where they may be shown.
     pub env: Vec<(String, Option<String>)>,
     /// Its attempts, in order.
@@ -176,7 +178,12 @@ pub fn show(job: &JobView, out: &mut dyn Write) -> io::Result<()> {
         Some(why) => format!("{} ({why})", row.state),
         None => row.state.to_string(),
     };
-    let command: Vec<String> = job.command.iter().map(|word| quoted(word)).collect();
+    let mut command: Vec<String> = job.command.iter().map(|word| quoted(word)).collect();
+    match job.hidden {
+        0 => {}
+        1 => command.push("[1 argument]".to_owned()),
+        hidden => command.push(format!("[{hidden} arguments]")),
+    }
     let env = job.env.iter().map(|(name, value)| match value {
         Some(value) => format!("{name}={}", quoted(value)),
         None => name.clone(),
@@ -255,6 +262,7 @@ pub fn show_json(job: &JobView, out: &mut dyn Write) -> io::Result<()> {
         job: JobBody::of(&job.row),
         idempotent: job.idempotent,
         command: &job.command,
+        hidden_arguments: job.hidden,
         cwd: &job.cwd,
         umask: job.umask,
         env,
@@ -272,6 +280,7 @@ struct ShowBody<'a> {
     job: JobBody<'a>,
     idempotent: bool,
     command: &'a [String],
+    hidden_arguments: usize,
     cwd: &'a str,
     umask: u32,
     env: serde_json::Map<String, serde_json::Value>,

@@ -10,7 +10,7 @@
 //! | `python` | run, where there is Python; it must end with 0 |
 //! | `json` | a JSON value on each line |
 //!
-//! Times, tokens, and the name of the user differ from run to run; what else
+//! Times, tokens, ids, and the name of the user differ from run to run; what else
 //! is printed must be what the page says. In these places `curl` is a program
 //! that fails, so nothing here needs a network.
 
@@ -232,6 +232,7 @@ fn normal_line(line: &str) -> String {
             _ if is_time(bare) => "TIME",
             _ if before.ends_with("by") => "USER",
             _ if bare.starts_with("cb1-") => "TOKEN",
+            _ if is_job(bare) => "JOB",
             _ => bare,
         });
         normal.push_str(tail);
@@ -245,6 +246,11 @@ fn normal_line(line: &str) -> String {
     }
     normal.push('\n');
     normal
+}
+
+/// Whether a word is the id of a job.
+fn is_job(word: &str) -> bool {
+    word.len() == 26 && word.starts_with("01") && word.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 /// Whether a word is a time as cb prints it: `250ms`, `1m30s`.
@@ -382,6 +388,7 @@ fn the_exit_statuses_are_those_of_the_code() {
     });
     let own = [
         exit::REJECTED,
+        exit::QUEUED,
         exit::TIMED_OUT,
         exit::OWN_ERROR,
         exit::NOT_EXECUTABLE,

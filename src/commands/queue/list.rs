@@ -10,7 +10,7 @@ use crate::commands::wanted::wanted;
 use crate::error::Error;
 use crate::exit;
 use crate::model::Ms;
-use crate::model::job::{Fate, JobPolicy, JobState};
+use crate::model::job::{Fate, GivenUp, JobPolicy, JobState};
 use crate::render::jobs::{self, JobRow};
 use crate::settings::{Given, Settings};
 use crate::store::Absent;
@@ -85,8 +85,12 @@ pub fn row_of(job: &Job, state: JobState, settings: &Settings, now_ms: Ms) -> Jo
         }
         _ => None,
     };
+    let attempts = job.history.attempts();
     let why = match (state, fate) {
-        (JobState::Failed, Fate::Failed(why)) => Some(why.to_string()),
+        (JobState::Failed, Fate::Failed(GivenUp::Age)) => Some(GivenUp::Age.to_string()),
+        // It may have had fewer than would be allowed now.
+        (JobState::Failed, _) if attempts == 1 => Some("given up after 1 attempt".to_owned()),
+        (JobState::Failed, _) => Some(format!("given up after {attempts} attempts")),
         (JobState::Doubt, _) => Some("nobody knows whether it ran".to_owned()),
         _ => None,
     };
@@ -94,7 +98,7 @@ pub fn row_of(job: &Job, state: JobState, settings: &Settings, now_ms: Ms) -> Jo
         id: job.id.to_string(),
         breaker: job.breaker.clone(),
         state,
-        attempts: job.history.attempts(),
+        attempts,
         enqueued_wall_ms: job.enqueued_wall_ms,
         age_ms: now_ms.saturating_sub(job.enqueued_ms),
         due_in_ms,

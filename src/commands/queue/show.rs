@@ -34,7 +34,8 @@ pub fn run(setup: &Setup<'_>, word: &OsStr, how: &How, out: &mut Output) -> Resu
         let now_ms = Moment::of(&store, name)?.now_ms();
         let row = list::row_of(&job, state, &settings, now_ms);
         let attempts = job.attempts.iter().map(|made| attempt(made, &job, queue, now_ms)).collect();
-        let command = if how.reveal { job.argv.iter().map(text).collect() } else { redacted(&job) };
+        // Arguments may be secrets.
+        let shown = if how.reveal { job.argv.len() } else { 1 };
         let value = |value: &OsString| how.reveal.then(|| text(value));
         Ok(Some(JobView {
             row,
@@ -43,7 +44,8 @@ pub fn run(setup: &Setup<'_>, word: &OsStr, how: &How, out: &mut Output) -> Resu
             umask: job.umask,
             stdin_len: job.stdin_len,
             flags: job.flags.clone(),
-            command,
+            command: job.argv.iter().take(shown).map(text).collect(),
+            hidden: job.argv.len().saturating_sub(shown),
             env: job.env.iter().map(|(name, of)| (text(name), value(of))).collect(),
             attempts,
         }))
@@ -51,17 +53,6 @@ pub fn run(setup: &Setup<'_>, word: &OsStr, how: &How, out: &mut Output) -> Resu
     let written = if how.json { jobs::show_json(&view, out) } else { jobs::show(&view, out) };
     written.map_err(Error::Stdout)?;
     Ok(exit::OK)
-}
-
-/// The program, and how many arguments there are: they may be secrets.
-fn redacted(job: &Job) -> Vec<String> {
-    let mut words: Vec<String> = job.argv.first().map(text).into_iter().collect();
-    match job.argv.len() - 1 {
-        0 => {}
-        1 => words.push("[1 argument]".to_owned()),
-        count => words.push(format!("[{count} arguments]")),
-    }
-    words
 }
 
 fn text(word: &OsString) -> String {
