@@ -32,6 +32,7 @@ use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -214,7 +215,7 @@ impl FileStore {
     fn make_queue(&self, name: &BreakerName) -> Result<Directory, Error> {
         let root = Directory::make_root(self.root())?;
         root.make_unsynced(name.as_str())?;
-        let gone = |path| Error::io("open", path)(std::io::ErrorKind::NotFound.into());
+        let gone = |path| Error::io("open", path)(ErrorKind::NotFound.into());
         let breaker = root.open_below(name.as_str())?;
         let breaker = breaker.ok_or_else(|| gone(root.path_of(name.as_str())))?;
         breaker.make_unsynced(QUEUE)?;
@@ -326,14 +327,15 @@ impl Queue<'_> {
     pub fn drain_lock(&self) -> Result<Option<DrainLock>, Error> {
         let path = || self.home.path_of(DRAIN);
         let Some(file) = self.home.open_file(DRAIN, OFlags::RDWR | OFlags::CREATE)? else {
-            return Err(Error::io("open", path())(std::io::ErrorKind::NotFound.into()));
+            return Err(Error::io("open", path())(ErrorKind::NotFound.into()));
         };
         let locked = lock::try_exclusive(&file.file).map_err(Error::io("lock", path()))?;
         Ok(locked.then_some(DrainLock { _file: file }))
     }
 
     fn ids(&self, state: JobState) -> Result<Vec<JobId>, Error> {
-        let names = self.folder(Folder::Of(state))?.entries()?;
+        let Some(folder) = self.folder_if_there(Folder::Of(state))? else { return Ok(Vec::new()) };
+        let names = folder.entries()?;
         let mut ids: Vec<JobId> = names.iter().filter_map(|name| JobId::parse(name)).collect();
         ids.sort_unstable();
         Ok(ids)
@@ -341,20 +343,23 @@ impl Queue<'_> {
 
     /// Opens a folder, or makes it anew where somebody removed it.
     fn folder(&self, folder: Folder) -> Result<&Directory, Error> {
-        let cell = &self.folders[folder.place()];
-        if let Some(directory) = cell.get() {
+        if let Some(directory) = self.folder_if_there(folder)? {
             return Ok(directory);
         }
         let name = folder.name();
-        let mut found = self.home.open_below(name)?;
-        if found.is_none() {
-            self.home.make_below(name)?;
-            found = self.home.open_below(name)?;
+        self.home.make_below(name)?;
+        let gone = || Error::io("open", self.home.path_of(name))(ErrorKind::NotFound.into());
+        self.folder_if_there(folder)?.ok_or_else(gone)
+    }
+
+    fn folder_if_there(&self, folder: Folder) -> Result<Option<&Directory>, Error> {
+        let cell = &self.folders[folder.place()];
+        if cell.get().is_none()
+            && let Some(found) = self.home.open_below(folder.name())?
+        {
+            let _ = cell.set(found);
         }
-        let gone =
-            || Error::io("open", self.home.path_of(name))(std::io::ErrorKind::NotFound.into());
-        let found = found.ok_or_else(gone)?;
-        Ok(cell.get_or_init(|| found))
+        Ok(cell.get())
     }
 
     fn path_of(&self, state: JobState, id: JobId) -> PathBuf {
@@ -366,7 +371,9 @@ impl Queue<'_> {
         let name = id.to_string();
         for _ in 0..ROUNDS {
             for state in JobState::ALL {
-                if self.folder(Folder::Of(state))?.identity_of(&name)?.is_some() {
+                if let Some(folder) = self.folder_if_there(Folder::Of(state))?
+                    && folder.identity_of(&name)?.is_some()
+                {
                     return Ok(Some(state));
                 }
             }
@@ -386,7 +393,7 @@ impl Queue<'_> {
 
     /// Reads a job without a claim on it; `None` where it is not there.
     fn read(&self, state: JobState, id: JobId, wanted: Wanted) -> Result<Option<Content>, Error> {
-        let directory = self.folder(Folder::Of(state))?;
+        let Some(directory) = self.folder_if_there(Folder::Of(state))? else { return Ok(None) };
         let name = id.to_string();
         let Some(found) = directory.open_file(&name, OFlags::RDONLY)? else { return Ok(None) };
         let content = format::read(&found.file, id, wanted);
