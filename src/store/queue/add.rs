@@ -209,7 +209,11 @@ impl Queue<'_> {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
                 return Ok(false);
             }
-            Err(error) => return Err(not_queued(error)),
+            Err(error) => {
+                // It may have been made all the same.
+                let _ = tmp.unlink(&name);
+                return Err(not_queued(error));
+            }
         };
         let stored = || {
             // Held until the job is acknowledged: nobody runs what may still be
