@@ -20,6 +20,7 @@ mod attempt_log;
 mod claim;
 mod format;
 mod id;
+mod job;
 mod keys;
 mod manage;
 mod meta;
@@ -30,8 +31,8 @@ mod tests;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -40,8 +41,8 @@ use super::directory::{Directory, Private};
 use super::{Absent, FileStore, lock};
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::job::{Ended, History, JobState};
-use crate::model::{BreakerName, Ms};
+use crate::model::BreakerName;
+use crate::model::job::JobState;
 use format::{Content, Wanted};
 
 pub use add::{Added, KEY_LEN_MAX, NewJob, QueueNow};
@@ -49,6 +50,7 @@ pub use attempt_log::{AttemptLog, LOG_LEN_MAX};
 pub use claim::{Claim, Claimed};
 pub use format::{META_LEN_MAX, NOTE_LEN_MAX, STDIN_LEN_MAX};
 pub use id::JobId;
+pub use job::{Attempt, AttemptEnd, Job};
 pub use recover::{DONE_KEPT_MAX, Recovered};
 
 const QUEUE: &str = "queue";
@@ -88,69 +90,6 @@ pub struct Counts {
     pub doubt: u64,
     /// They succeeded and are still kept.
     pub done: u64,
-}
-
-/// A job as it is stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Job {
-    /// Its id.
-    pub id: JobId,
-    /// The breaker it goes through.
-    pub breaker: String,
-    /// The command and its arguments; never empty.
-    pub argv: Vec<OsString>,
-    /// Where it runs.
-    pub cwd: PathBuf,
-    /// Its file mode creation mask.
-    pub umask: u32,
-    /// Its environment.
-    pub env: Vec<(OsString, OsString)>,
-    /// Its stdin; not read for a list.
-    pub stdin: Vec<u8>,
-    /// How long its stdin is.
-    pub stdin_len: u64,
-    /// The key it was enqueued under.
-    pub key: Option<String>,
-    /// Whether it may run again when nobody knows how an attempt ended.
-    pub idempotent: bool,
-    /// Settings of the call, as text.
-    pub flags: String,
-    /// When it was enqueued, on the breaker's clock.
-    pub enqueued_ms: Ms,
-    /// The same on the wall clock, for people.
-    pub enqueued_wall_ms: i64,
-    /// What was tried.
-    pub attempts: Vec<Attempt>,
-    /// Its life so far.
-    pub history: History,
-}
-
-/// One attempt at a job.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// From 1.
-    pub number: u32,
-    /// When it began, on the breaker's clock.
-    pub began_ms: Ms,
-    /// When and how it ended, if that is known.
-    pub ended: Option<(Ms, AttemptEnd)>,
-}
-
-/// How an attempt ended.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AttemptEnd {
-    /// What it means for the job.
-    pub how: Ended,
-    /// The command's exit code, if it had one.
-    pub exit_code: Option<i32>,
-    /// The signal that killed it, if one did.
-    pub signal: Option<i32>,
-    /// Whether its time was up.
-    pub timed_out: bool,
-    /// How long it ran.
-    pub duration_ms: u64,
-    /// What else a person should know; cut to [`NOTE_LEN_MAX`] bytes.
-    pub note: String,
 }
 
 /// A job in a list.
@@ -214,7 +153,7 @@ impl FileStore {
     fn make_queue(&self, name: &BreakerName) -> Result<Directory, Error> {
         let root = Directory::make_root(self.root())?;
         root.make_unsynced(name.as_str())?;
-        let gone = |path| Error::io("open", path)(std::io::ErrorKind::NotFound.into());
+        let gone = |path| Error::io("open", path)(ErrorKind::NotFound.into());
         let breaker = root.open_below(name.as_str())?;
         let breaker = breaker.ok_or_else(|| gone(root.path_of(name.as_str())))?;
         breaker.make_unsynced(QUEUE)?;
@@ -326,14 +265,15 @@ impl Queue<'_> {
     pub fn drain_lock(&self) -> Result<Option<DrainLock>, Error> {
         let path = || self.home.path_of(DRAIN);
         let Some(file) = self.home.open_file(DRAIN, OFlags::RDWR | OFlags::CREATE)? else {
-            return Err(Error::io("open", path())(std::io::ErrorKind::NotFound.into()));
+            return Err(Error::io("open", path())(ErrorKind::NotFound.into()));
         };
         let locked = lock::try_exclusive(&file.file).map_err(Error::io("lock", path()))?;
         Ok(locked.then_some(DrainLock { _file: file }))
     }
 
     fn ids(&self, state: JobState) -> Result<Vec<JobId>, Error> {
-        let names = self.folder(Folder::Of(state))?.entries()?;
+        let Some(folder) = self.folder_if_there(Folder::Of(state))? else { return Ok(Vec::new()) };
+        let names = folder.entries()?;
         let mut ids: Vec<JobId> = names.iter().filter_map(|name| JobId::parse(name)).collect();
         ids.sort_unstable();
         Ok(ids)
@@ -341,20 +281,23 @@ impl Queue<'_> {
 
     /// Opens a folder, or makes it anew where somebody removed it.
     fn folder(&self, folder: Folder) -> Result<&Directory, Error> {
-        let cell = &self.folders[folder.place()];
-        if let Some(directory) = cell.get() {
+        if let Some(directory) = self.folder_if_there(folder)? {
             return Ok(directory);
         }
         let name = folder.name();
-        let mut found = self.home.open_below(name)?;
-        if found.is_none() {
-            self.home.make_below(name)?;
-            found = self.home.open_below(name)?;
+        self.home.make_below(name)?;
+        let gone = || Error::io("open", self.home.path_of(name))(ErrorKind::NotFound.into());
+        self.folder_if_there(folder)?.ok_or_else(gone)
+    }
+
+    fn folder_if_there(&self, folder: Folder) -> Result<Option<&Directory>, Error> {
+        let cell = &self.folders[folder.place()];
+        if cell.get().is_none()
+            && let Some(found) = self.home.open_below(folder.name())?
+        {
+            let _ = cell.set(found);
         }
-        let gone =
-            || Error::io("open", self.home.path_of(name))(std::io::ErrorKind::NotFound.into());
-        let found = found.ok_or_else(gone)?;
-        Ok(cell.get_or_init(|| found))
+        Ok(cell.get())
     }
 
     fn path_of(&self, state: JobState, id: JobId) -> PathBuf {
@@ -366,7 +309,9 @@ impl Queue<'_> {
         let name = id.to_string();
         for _ in 0..ROUNDS {
             for state in JobState::ALL {
-                if self.folder(Folder::Of(state))?.identity_of(&name)?.is_some() {
+                if let Some(folder) = self.folder_if_there(Folder::Of(state))?
+                    && folder.identity_of(&name)?.is_some()
+                {
                     return Ok(Some(state));
                 }
             }
@@ -386,7 +331,7 @@ impl Queue<'_> {
 
     /// Reads a job without a claim on it; `None` where it is not there.
     fn read(&self, state: JobState, id: JobId, wanted: Wanted) -> Result<Option<Content>, Error> {
-        let directory = self.folder(Folder::Of(state))?;
+        let Some(directory) = self.folder_if_there(Folder::Of(state))? else { return Ok(None) };
         let name = id.to_string();
         let Some(found) = directory.open_file(&name, OFlags::RDONLY)? else { return Ok(None) };
         let content = format::read(&found.file, id, wanted);
@@ -471,40 +416,5 @@ impl Counts {
 impl fmt::Debug for Queue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Queue").field(&self.breaker.as_str()).finish()
-    }
-}
-
-/// Without arguments, environment, stdin and key: they may hold secrets.
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
-            .field("id", &self.id.to_string())
-            .field("breaker", &self.breaker)
-            .field("words", &self.argv.len())
-            .field("variables", &self.env.len())
-            .field("stdin_len", &self.stdin_len)
-            .field("history", &self.history)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempt")
-            .field("number", &self.number)
-            .field("began_ms", &self.began_ms)
-            .field("ended", &self.ended)
-            .finish()
-    }
-}
-
-/// Without the note, which may quote the command.
-impl fmt::Debug for AttemptEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AttemptEnd")
-            .field("how", &self.how)
-            .field("exit_code", &self.exit_code)
-            .field("signal", &self.signal)
-            .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -199,8 +200,20 @@ impl Queue<'_> {
         let name = id.to_string();
         let path = tmp.path_of(&name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let Some(new) = tmp.open_file(&name, flags).map_err(not_queued)? else {
-            return Err(not_queued(Error::io("create", path)(std::io::ErrorKind::NotFound.into())));
+        let new = match tmp.open_file(&name, flags) {
+            Ok(Some(new)) => new,
+            Ok(None) => {
+                let gone = ErrorKind::NotFound.into();
+                return Err(not_queued(Error::io("create", path)(gone)));
+            }
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                return Ok(false);
+            }
+            Err(error) => {
+                // It may have been made all the same.
+                let _ = tmp.unlink(&name);
+                return Err(not_queued(error));
+            }
         };
         let stored = || {
             // Held until the job is acknowledged: nobody runs what may still be

@@ -40,7 +40,7 @@ pub enum Claimed<'q> {
 /// lock, and the file says what is known.
 #[derive(Debug)]
 pub struct Claim<'q> {
-    held: Held<'q>,
+    held: Box<Held<'q>>,
 }
 
 /// A locked job.
@@ -77,7 +77,7 @@ impl<'q> Queue<'q> {
         now_ms: Ms,
     ) -> Result<Claimed<'q>, Error> {
         let mut held = match self.hold(JobState::Pending, id)? {
-            Hold::Got(held) => *held,
+            Hold::Got(held) => held,
             Hold::Busy => return Ok(Claimed::Busy),
             Hold::Gone => return Ok(Claimed::Gone),
             Hold::Newer(version) => return Ok(Claimed::Newer(version)),

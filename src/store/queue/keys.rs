@@ -2,6 +2,7 @@
 //! it: the job's id, the SHA-256 of its command, and a CRC-32 of both.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -48,7 +49,7 @@ impl<'q> KeyFile<'q> {
         let path = directory.path_of(hex);
         while queue.clock.monotonic().saturating_sub(begin) < lock::WAIT_MAX {
             let Some(file) = directory.open_file(hex, OFlags::RDWR | OFlags::CREATE)? else {
-                return Err(Error::io("create", path)(std::io::ErrorKind::NotFound.into()));
+                return Err(Error::io("create", path)(ErrorKind::NotFound.into()));
             };
             lock::exclusive(&file.file, &path, queue.clock, begin)?;
             // Its job may have been removed meanwhile, and the file with it.
@@ -71,7 +72,7 @@ impl<'q> KeyFile<'q> {
             match self.file.file.read_at(&mut bytes[filled..], filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Err(Error::io("read", self.directory.path_of(&self.name))(error));
                 }

@@ -2,6 +2,7 @@
 //!
 //! The file says when the next job may start, in microseconds of this boot.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ impl Queue<'_> {
     pub fn pace(&self, interval: Duration) -> Result<Duration, Error> {
         let path = self.home.path_of(PACE);
         let Some(file) = self.home.open_file(PACE, OFlags::RDWR | OFlags::CREATE)? else {
-            return Err(Error::io("open", path)(std::io::ErrorKind::NotFound.into()));
+            return Err(Error::io("open", path)(ErrorKind::NotFound.into()));
         };
         lock::exclusive(&file.file, &path, self.clock, self.clock.monotonic())?;
         let machine = self.clock.read();

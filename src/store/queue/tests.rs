@@ -6,6 +6,7 @@ mod keys;
 mod life;
 mod manage;
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::job::{Fate, JobPolicy};
+use crate::model::Ms;
+use crate::model::job::{Ended, Fate, JobPolicy};
 use crate::store::tests::{HandClock, pay, reading, start};
 
 const T0: Ms = 36_000_000;

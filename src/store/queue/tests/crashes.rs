@@ -200,3 +200,44 @@ fn an_enqueue_that_cannot_be_finished_leaves_no_job() {
     assert!(matches!(error, Error::NotQueued { left: None, .. }), "{error}");
     assert_eq!(names(&bench.home().join("tmp")), [] as [String; 0]);
 }
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_and_takes_no_job() {
+    if rustix::process::geteuid().is_root() {
+        return; // Nothing is closed to root.
+    }
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let id = add(&queue, &["true"]);
+    let mode = |name: &str, mode| {
+        fs::set_permissions(bench.home().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for folder in ["tmp", "pending"] {
+        mode(folder, 0o500);
+        let error = queue.add(&job(&["true"]), now(T0), MANY).unwrap_err();
+        assert!(matches!(error, Error::NotQueued { left: None, .. }), "{error}");
+        mode(folder, 0o700);
+    }
+    mode("running", 0o500);
+    assert!(claim(&queue, id, T0).begin(T0).is_err());
+    mode("running", 0o700);
+    assert_eq!(attempt(&queue, id, Ended::Success, T0), Fate::Done);
+    assert_eq!(bench.counts(), Counts { done: 1, ..Counts::default() });
+}
+
+#[test]
+fn readers_make_nothing() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let id = add(&queue, &["true"]);
+    for folder in ["running", "done", "failed", "doubt"] {
+        fs::remove_dir(bench.home().join(folder)).unwrap();
+    }
+    let reader = bench.store.queue(&pay(), Absent::Refuse).unwrap().unwrap();
+    assert_eq!(reader.counts().unwrap(), Counts { pending: 1, ..Counts::default() });
+    assert_eq!(reader.list().unwrap().len(), 1);
+    assert!(reader.open(id).unwrap().is_some());
+    assert_eq!(reader.open(JobId::after(Some(id), T0, 1)).unwrap(), None);
+    assert!(!bench.home().join("running").exists());
+    assert_eq!(attempt(&bench.queue(), id, Ended::Success, T0), Fate::Done, "those who write do");
+}

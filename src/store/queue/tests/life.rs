@@ -324,3 +324,17 @@ fn ten_thousand_jobs_are_listed_in_a_moment() {
     assert_eq!(listed.iter().filter(|listed| listed.job.is_ok()).count(), 10_000);
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+#[test]
+fn an_id_that_is_taken_is_given_to_no_other_job() {
+    let bench = Bench::new();
+    let one = add(&bench.queue(), &["one"]);
+    // Another process with the same draw at the same moment.
+    let store = FileStore::new(bench.root.clone(), Box::new(bench.clock.clone()));
+    let queue = store.queue(&pay(), Absent::Refuse).unwrap().unwrap();
+    let two = add(&queue, &["two"]);
+    assert_ne!(one, two);
+    for (id, word) in [(one, "one"), (two, "two")] {
+        assert_eq!(queue.open(id).unwrap().unwrap().1.argv, [word]);
+    }
+}
