@@ -183,13 +183,13 @@ impl<'t> Capture<'t> {
             self.watches_reader = stdout.is_anonymous_pipe();
             self.stdout = Some(stdout);
         }
-        self.ended = false;
-        self.complete = false;
         self.pipe = (!self.reader_is_gone && self.error.is_none()).then_some(pipe);
     }
 
-    /// The command starts without any of this: it has no stdout.
-    pub(super) fn begin_without(&mut self) {
+    /// Another command is to start: what is known of the end of the one before
+    /// says nothing about it.
+    pub(super) fn prepare(&mut self) {
+        self.ended = false;
         self.complete = false;
     }
 
