@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use super::capture::{CHUNK_BYTES, Capture};
+use super::capture::{Capture, PIPE_BYTES};
 use super::signals::Set;
 use super::spawn::Standard;
 use super::stdin::{Feed, Input};
@@ -79,7 +79,7 @@ impl Plumbing {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
             rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
             // Where the user's share of pipe memory is used up it stays small.
-            let _ = fcntl_setpipe_size(&writer, CHUNK_BYTES);
+            let _ = fcntl_setpipe_size(&writer, PIPE_BYTES);
             (pipes.output, pipes.stdout) = (Some(reader), Some(writer));
             pipes.takes_stderr = capture.takes_stderr();
         }
