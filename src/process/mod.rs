@@ -184,7 +184,7 @@ pub fn run(
 ) -> Result<ExitReport, Error> {
     let waited = Set::waited();
     waited.block();
-    let pipes = Plumbing::lay(&request.stdin, &request.stdout, startup, &waited);
+    let pipes = Plumbing::lay(&request.stdin, &mut request.stdout, startup, &waited);
     let pipes = pipes.map_err(Error::Spawn)?;
     let own_group = request.timeout.is_some() && !request.foreground;
     let terminal = if own_group { Terminal::open() } else { None };

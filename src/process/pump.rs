@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use super::capture::{CHUNK_BYTES, Capture};
+use super::capture::{Capture, PIPE_BYTES};
 use super::signals::Set;
 use super::spawn::Standard;
 use super::stdin::{Feed, Input};
@@ -49,7 +49,7 @@ impl Plumbing {
     /// Makes what this input and this output need: nothing where they are cb's.
     pub(super) fn lay(
         input: &Input<'_>,
-        output: &Output<'_, '_>,
+        output: &mut Output<'_, '_>,
         startup: &Startup,
         waited: &Set,
     ) -> io::Result<Self> {
@@ -70,13 +70,16 @@ impl Plumbing {
         if let Some(stdin) = &pipes.stdin {
             pipes.stdin_number = Some(stdin.as_raw_fd());
         }
+        if let Output::Capture(capture) = output {
+            capture.prepare();
+        }
         if let Output::Capture(capture) = output
             && (capture.takes_stderr() || !startup.closed[1])
         {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
             rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
             // Where the user's share of pipe memory is used up it stays small.
-            let _ = fcntl_setpipe_size(&writer, CHUNK_BYTES);
+            let _ = fcntl_setpipe_size(&writer, PIPE_BYTES);
             (pipes.output, pipes.stdout) = (Some(reader), Some(writer));
             pipes.takes_stderr = capture.takes_stderr();
         }
@@ -104,10 +107,6 @@ impl Plumbing {
             (Output::Capture(capture), Some(pipe)) => {
                 capture.begin(pipe);
                 Some(&mut **capture)
-            }
-            (Output::Capture(capture), None) => {
-                capture.begin_without();
-                None
             }
             _ => None,
         };
@@ -162,7 +161,7 @@ impl Pumps<'_, '_> {
         let mut heard = (began, self.seen());
         while self.output.as_ref().is_some_and(|output| output.takes_more()) {
             let now = clock();
-            let until = (heard.0 + QUIET).min(began + STAY_MAX);
+            let until = heard.0.saturating_add(QUIET).min(began.saturating_add(STAY_MAX));
             let Some(left) = until.checked_sub(now).filter(|left| !left.is_zero()) else { break };
             self.step(UNUSED, Some(left));
             if self.seen() != heard.1 {
