@@ -5,6 +5,7 @@ mod damage;
 mod keys;
 mod life;
 mod manage;
+mod old;
 
 use std::ffi::OsString;
 use std::fs;
