@@ -171,3 +171,53 @@ fn poll_one(
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     Ok(rustix::event::poll(&mut fds, timeout.as_ref())? > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe that stays open, as standard descriptors do.
+    fn pipe() -> [BorrowedFd<'static>; 2] {
+        let (reader, writer) = io::pipe().unwrap();
+        let leaked: &'static (OwnedFd, OwnedFd) =
+            Box::leak(Box::new((reader.into(), writer.into())));
+        [leaked.0.as_fd(), leaked.1.as_fd()]
+    }
+
+    #[test]
+    fn where_a_pipe_cannot_be_opened_again_nobody_waits_either() {
+        let [reader, writer] =
+            pipe().map(|standard| Channel::of(standard, c"/no/such", OFlags::RDWR));
+        assert!(matches!((&reader.way, &writer.way), (Way::Careful, Way::Careful)));
+        assert!(!reader.can_be_tried() && writer.is_anonymous_pipe());
+        let mut part = vec![0; 1 << 20];
+        assert_eq!(reader.read(&mut part), Err(Errno::AGAIN));
+        let mut written = 0;
+        let stopped = loop {
+            match writer.write(&vec![7; 100_000]) {
+                Ok(some) => written += some,
+                Err(errno) => break errno,
+            }
+        };
+        assert_eq!((stopped, written % CAREFUL_BYTES), (Errno::AGAIN, 0));
+        let mut read = 0;
+        while let Ok(some) = reader.read(&mut part) {
+            read += some;
+        }
+        assert_eq!(read, written);
+        // It can be written again.
+        assert_eq!(writer.write(b"more"), Ok(4));
+    }
+
+    #[test]
+    fn the_callers_open_file_stays_as_it_is() {
+        let [_reader, writer] = pipe();
+        let path = format!("/proc/self/fd/{}\0", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        let path = CStr::from_bytes_with_nul(path.as_bytes()).unwrap();
+        let channel = Channel::of(writer, path, OFlags::WRONLY);
+        assert!(matches!(channel.way, Way::Own(_)));
+        while channel.write(&[0; 4096]).is_ok() {}
+        assert_eq!(channel.write(b"x"), Err(Errno::AGAIN));
+        assert!(!rustix::fs::fcntl_getfl(writer).unwrap().contains(OFlags::NONBLOCK));
+    }
+}
