@@ -50,7 +50,7 @@ pub use attempt_log::{AttemptLog, LOG_LEN_MAX};
 pub use claim::{Claim, Claimed};
 pub use format::{META_LEN_MAX, NOTE_LEN_MAX, STDIN_LEN_MAX};
 pub use id::JobId;
-pub use job::{Attempt, AttemptEnd, Job};
+pub use job::{Attempt, AttemptEnd, Job, PolicyOf};
 pub use recover::{DONE_KEPT_MAX, Recovered};
 
 const QUEUE: &str = "queue";

@@ -9,8 +9,8 @@ use crate::commands::setup::Setup;
 use crate::commands::wanted::wanted;
 use crate::error::Error;
 use crate::exit;
-use crate::model::Ms;
 use crate::model::job::{Fate, GivenUp, JobPolicy, JobState};
+use crate::model::{BreakerName, Ms};
 use crate::render::jobs::{self, JobRow};
 use crate::settings::{Given, Settings};
 use crate::store::Absent;
@@ -43,10 +43,9 @@ pub fn run(
     let mut rows = Vec::new();
     for name in wanted(&store, which.names)? {
         let Some(queue) = store.queue(&name, Absent::Refuse)? else { continue };
-        let settings = setup.settings(&name, &Given::default())?;
         let now_ms = Moment::of(&store, &name)?.now_ms();
         let listed = queue.list()?.into_iter().filter(|listed| is_meant(listed.state));
-        rows.extend(listed.map(|listed| row(&listed, name.as_str(), &settings, now_ms)));
+        rows.extend(listed.map(|listed| row(&listed, &name, setup, now_ms)));
     }
     match (as_json, rows.is_empty()) {
         (true, _) => jobs::json(&rows, out).map_err(Error::Stdout)?,
@@ -57,12 +56,12 @@ pub fn run(
 }
 
 /// A job as it is listed; one that cannot be read says why.
-pub fn row(listed: &Listed, breaker: &str, settings: &Settings, now_ms: Ms) -> JobRow {
+fn row(listed: &Listed, breaker: &BreakerName, setup: &Setup<'_>, now_ms: Ms) -> JobRow {
     match &listed.job {
-        Ok(job) => row_of(job, listed.state, settings, now_ms),
+        Ok(job) => row_of(job, listed.state, &policy_of(setup, breaker, job), now_ms),
         Err(why) => JobRow {
             id: listed.id.to_string(),
-            breaker: breaker.to_owned(),
+            breaker: breaker.to_string(),
             state: listed.state,
             attempts: 0,
             enqueued_wall_ms: i64::try_from(listed.id.made_ms()).unwrap_or(i64::MAX),
@@ -76,9 +75,8 @@ pub fn row(listed: &Listed, breaker: &str, settings: &Settings, now_ms: Ms) -> J
 }
 
 /// A job that can be read.
-pub fn row_of(job: &Job, state: JobState, settings: &Settings, now_ms: Ms) -> JobRow {
-    let policy = policy(settings);
-    let fate = job.history.fate(&policy, now_ms);
+pub fn row_of(job: &Job, state: JobState, policy: &JobPolicy, now_ms: Ms) -> JobRow {
+    let fate = job.history.fate(policy, now_ms);
     let due_in_ms = match fate {
         Fate::Pending { due_ms } if state == JobState::Pending => {
             Some(due_ms.saturating_sub(now_ms))
@@ -108,7 +106,13 @@ pub fn row_of(job: &Job, state: JobState, settings: &Settings, now_ms: Ms) -> Jo
     }
 }
 
-/// The rules of a breaker's jobs.
+/// The rules of a job: its breaker's, and those that it brought.
+pub fn policy_of(setup: &Setup<'_>, name: &BreakerName, job: &Job) -> JobPolicy {
+    let given = Given { job_flags: &job.flags, ..Given::default() };
+    policy(&setup.settings(name, &given).unwrap_or_default())
+}
+
+/// The rules that settings make for jobs.
 pub fn policy(settings: &Settings) -> JobPolicy {
     JobPolicy {
         max_attempts: settings.queue.max_attempts,

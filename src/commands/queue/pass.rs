@@ -23,13 +23,13 @@ use crate::commands::output::Voice;
 use crate::commands::setup::Setup;
 use crate::error::Error;
 use crate::model::backoff::millis;
-use crate::model::job::{Ended, Fate};
+use crate::model::job::{Ended, Fate, JobPolicy};
 use crate::model::outcome::{End, ExitReport};
 use crate::model::{Finished, Ms, Outcome, Rejection, State};
 use crate::process::{self, Capture, Input, Output, Request, Startup, Tap};
 use crate::render::times::rough;
 use crate::settings::{Given, OnStoreError, Settings};
-use crate::store::queue::{AttemptEnd, AttemptLog, Claim, Claimed, JobId, Queue, Recovered};
+use crate::store::queue::{AttemptEnd, AttemptLog, Claim, Claimed, Job, JobId, Queue, Recovered};
 
 /// How long a job waits for room among the calls in flight, where no other time
 /// is set.
@@ -82,7 +82,9 @@ impl Drainer<'_> {
     /// What the store cannot do. The jobs are as safe as before.
     pub fn pass(&mut self, enough: u32) -> Result<Pass, Error> {
         let mut pass = Pass::default();
-        let recovered = self.queue.recover(&policy(&self.caller.settings), self.moment.now_ms())?;
+        let done_kept = self.caller.settings.queue.max_age;
+        let recovered =
+            self.queue.recover(&|job| self.policy_of(job), done_kept, self.moment.now_ms())?;
         self.take_in(&recovered);
         for id in self.queue.ids_pending()? {
             if let Some(signal) = process::pause(Duration::ZERO) {
@@ -91,7 +93,7 @@ impl Drainer<'_> {
             if pass.stop.is_some() || pass.ran >= enough {
                 break;
             }
-            match self.queue.claim(id, &policy(&self.caller.settings), self.moment.now_ms())? {
+            match self.queue.claim(id, &|job| self.policy_of(job), self.moment.now_ms())? {
                 Claimed::Got(claim) => self.job(claim, &mut pass)?,
                 Claimed::NotDue { due_ms } => {
                     let first = pass.next_due_ms.map_or(due_ms, |first| first.min(due_ms));
@@ -109,7 +111,7 @@ impl Drainer<'_> {
     }
 
     fn job(&mut self, claim: Claim<'_>, pass: &mut Pass) -> Result<(), Error> {
-        self.caller.settings = self.settings_of(&claim)?;
+        self.caller.settings = self.settings_of(claim.job())?;
         if let Some(signal) = self.pace()? {
             claim.release();
             pass.stop = Some(Stop::Signal(signal));
@@ -135,16 +137,21 @@ impl Drainer<'_> {
 
     /// The settings of the call when it was queued, as far as the job keeps
     /// them, under those of this command.
-    fn settings_of(&self, claim: &Claim<'_>) -> Result<Settings, Error> {
-        let given = Given {
-            last_flags: &self.last_flags,
-            job_flags: &claim.job().flags,
-            flags: &self.words.flags,
-        };
+    fn settings_of(&self, job: &Job) -> Result<Settings, Error> {
+        let given =
+            Given { last_flags: &self.last_flags, job_flags: &job.flags, flags: &self.words.flags };
         let settings = self.setup.settings(self.caller.name, &given)?;
         let max_wait = settings.max_concurrent.map(|_| settings.max_wait.unwrap_or(ROOM_WAIT));
         // Nothing is run that could not be told.
         Ok(Settings { max_wait, on_store_error: OnStoreError::Refuse, ..settings })
+    }
+
+    /// The job's rules, or the breaker's where its own cannot be had.
+    fn policy_of(&self, job: &Job) -> JobPolicy {
+        match self.settings_of(job) {
+            Ok(settings) => policy(&settings),
+            Err(_) => policy(&self.caller.settings),
+        }
     }
 
     /// Waits for this job's turn at the rate that all drains of the queue share;

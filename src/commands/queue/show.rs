@@ -10,7 +10,6 @@ use crate::error::Error;
 use crate::exit;
 use crate::model::Ms;
 use crate::render::jobs::{self, AttemptRow, JobView};
-use crate::settings::Given;
 use crate::store::queue::{Attempt, Job, Queue};
 
 /// How a job is shown.
@@ -30,9 +29,8 @@ pub fn run(setup: &Setup<'_>, word: &OsStr, how: &How, out: &mut Output) -> Resu
     let store = setup.store()?;
     let view = with_job(&store, word, |name, queue, id| {
         let Some((state, job)) = queue.open(id)? else { return Ok(None) };
-        let settings = setup.settings(name, &Given::default())?;
         let now_ms = Moment::of(&store, name)?.now_ms();
-        let row = list::row_of(&job, state, &settings, now_ms);
+        let row = list::row_of(&job, state, &list::policy_of(setup, name, &job), now_ms);
         let attempts = job.attempts.iter().map(|made| attempt(made, &job, queue, now_ms)).collect();
         // Arguments may be secrets.
         let shown = if how.reveal { job.argv.len() } else { 1 };

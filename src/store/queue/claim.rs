@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::OFlags;
 
 use super::format::{self, Content, Entry, JOURNAL_LEN_MAX, Journal, Wanted};
-use super::{AttemptEnd, Folder, Job, JobId, Queue};
+use super::{AttemptEnd, Folder, Job, JobId, PolicyOf, Queue};
 use crate::error::Error;
 use crate::model::Ms;
 use crate::model::job::{Fate, JobPolicy, JobState};
@@ -65,7 +65,7 @@ pub(super) enum Hold<'q> {
 }
 
 impl<'q> Queue<'q> {
-    /// Claims a pending job that is due.
+    /// Claims a pending job that is due by its own rules.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl<'q> Queue<'q> {
     pub fn claim(
         &'q self,
         id: JobId,
-        policy: &JobPolicy,
+        policy_of: PolicyOf<'_>,
         now_ms: Ms,
     ) -> Result<Claimed<'q>, Error> {
         let mut held = match self.hold(JobState::Pending, id)? {
@@ -86,7 +86,7 @@ impl<'q> Queue<'q> {
                 return Ok(Claimed::PutAside(why));
             }
         };
-        match held.job.history.fate(policy, now_ms) {
+        match held.job.history.fate(&policy_of(&held.job), now_ms) {
             Fate::Pending { due_ms } if due_ms > now_ms => Ok(Claimed::NotDue { due_ms }),
             // Here, a power cut took back the move that followed the attempt.
             Fate::Pending { .. } => match held.read_whole(id)? {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::JobId;
 use crate::model::Ms;
-use crate::model::job::{Ended, History};
+use crate::model::job::{Ended, History, JobPolicy};
 
 /// A job as it is stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +42,9 @@ pub struct Job {
     /// Its life so far.
     pub history: History,
 }
+
+/// The rules of a job, which may have brought some of its own.
+pub type PolicyOf<'a> = &'a dyn Fn(&Job) -> JobPolicy;
 
 /// One attempt at a job.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::claim::Hold;
-use super::{Folder, JobId, Queue};
+use super::{Folder, JobId, PolicyOf, Queue};
 use crate::error::Error;
 use crate::model::Ms;
 use crate::model::backoff::millis;
-use crate::model::job::{Fate, JobPolicy, JobState};
+use crate::model::job::{Fate, JobState};
 use crate::store::lock;
 
 /// So many jobs that are done are kept.
@@ -36,7 +36,7 @@ pub struct Recovered {
 impl<'q> Queue<'q> {
     /// Settles the jobs in running/ that nobody works on any more, sweeps tmp/,
     /// and lets go of jobs that are done: all but the latest
-    /// [`DONE_KEPT_MAX`], and those enqueued longer than `max_age` ago.
+    /// [`DONE_KEPT_MAX`], and those enqueued longer than `done_kept` ago.
     ///
     /// A job whose move to running/ was taken back by a power cut is in
     /// pending/: [`Queue::claim`] settles it.
@@ -44,14 +44,19 @@ impl<'q> Queue<'q> {
     /// # Errors
     ///
     /// What cannot be listed.
-    pub fn recover(&'q self, policy: &JobPolicy, now_ms: Ms) -> Result<Recovered, Error> {
+    pub fn recover(
+        &'q self,
+        policy_of: PolicyOf<'_>,
+        done_kept: Duration,
+        now_ms: Ms,
+    ) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
         for id in self.ids(JobState::Running)? {
-            if let Err(error) = self.recover_job(id, policy, now_ms, &mut recovered) {
+            if let Err(error) = self.recover_job(id, policy_of, now_ms, &mut recovered) {
                 recovered.errors.push(error);
             }
         }
-        for result in [self.sweep(), self.prune(policy.max_age, now_ms)] {
+        for result in [self.sweep(), self.prune(done_kept, now_ms)] {
             recovered.errors.extend(result.err());
         }
         Ok(recovered)
@@ -60,7 +65,7 @@ impl<'q> Queue<'q> {
     fn recover_job(
         &'q self,
         id: JobId,
-        policy: &JobPolicy,
+        policy_of: PolicyOf<'_>,
         now_ms: Ms,
         recovered: &mut Recovered,
     ) -> Result<(), Error> {
@@ -73,7 +78,7 @@ impl<'q> Queue<'q> {
                 recovered.put_aside.push((id, why));
             }
             Hold::Got(mut held) => {
-                let fate = held.job.history.fate(policy, now_ms);
+                let fate = held.job.history.fate(&policy_of(&held.job), now_ms);
                 held.move_to(fate.state())?;
                 recovered.settled.push((id, fate));
             }

@@ -93,7 +93,7 @@ fn policy() -> JobPolicy {
 }
 
 fn claim<'q>(queue: &'q Queue<'q>, id: JobId, now_ms: Ms) -> Claim<'q> {
-    match queue.claim(id, &policy(), now_ms).unwrap() {
+    match queue.claim(id, &|_| policy(), now_ms).unwrap() {
         Claimed::Got(claim) => claim,
         other => panic!("{other:?}"),
     }

@@ -11,7 +11,7 @@ fn a_drainer_that_dies_before_the_attempt_leaves_the_job_pending() {
     let queue = bench.queue();
     let id = add(&queue, &["true"]);
     drop(claim(&queue, id, T0));
-    assert!(queue.recover(&policy(), T0).unwrap().settled.is_empty());
+    assert!(queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled.is_empty());
     claim(&queue, id, T0).release();
 }
 
@@ -23,7 +23,10 @@ fn one_that_dies_in_the_attempt_leaves_it_in_doubt() {
     let mut held = claim(&queue, id, T0);
     held.begin(T0).unwrap();
     drop(held);
-    assert_eq!(queue.recover(&policy(), T0).unwrap().settled, [(id, Fate::Doubt)]);
+    assert_eq!(
+        queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled,
+        [(id, Fate::Doubt)]
+    );
     assert_eq!(state(&queue, id), JobState::Doubt);
 }
 
@@ -36,12 +39,12 @@ fn one_that_may_run_twice_waits_again_and_not_for_ever() {
     held.begin(T0).unwrap();
     drop(held);
     let due_ms = T0 + 1000;
-    let settled = queue.recover(&policy(), T0).unwrap().settled;
+    let settled = queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled;
     assert_eq!(settled, [(id, Fate::Pending { due_ms })]);
     let mut held = claim(&queue, id, due_ms);
     assert_eq!(held.begin(due_ms).unwrap(), 2);
     drop(held);
-    let settled = queue.recover(&policy(), due_ms).unwrap().settled;
+    let settled = queue.recover(&|_| policy(), policy().max_age, due_ms).unwrap().settled;
     assert_eq!(settled[0].1.state(), JobState::Failed);
 }
 
@@ -59,27 +62,30 @@ fn a_rename_that_a_power_cut_took_back_is_made_good() {
     held.begin(T0).unwrap();
     drop(held);
     took_back(begun, "running", "pending");
-    let claimed = queue.claim(begun, &policy(), T0).unwrap();
+    let claimed = queue.claim(begun, &|_| policy(), T0).unwrap();
     assert!(matches!(claimed, Claimed::Settled(Fate::Doubt)), "{claimed:?}");
 
     let done = add(&queue, &["true"]);
     attempt(&queue, done, Ended::Success, T0);
     took_back(done, "done", "running");
-    assert_eq!(queue.recover(&policy(), T0).unwrap().settled, [(done, Fate::Done)]);
+    assert_eq!(
+        queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled,
+        [(done, Fate::Done)]
+    );
     took_back(done, "done", "pending");
-    let claimed = queue.claim(done, &policy(), T0).unwrap();
+    let claimed = queue.claim(done, &|_| policy(), T0).unwrap();
     assert!(matches!(claimed, Claimed::Settled(Fate::Done)), "{claimed:?}");
 
     let failed = add(&queue, &["true"]);
     attempt(&queue, failed, Ended::Failure, T0);
     took_back(failed, "pending", "running");
     let due_ms = T0 + 1000;
-    let settled = queue.recover(&policy(), T0).unwrap().settled;
+    let settled = queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled;
     assert_eq!(settled, [(failed, Fate::Pending { due_ms })]);
 
     let fresh = add(&queue, &["true"]);
     took_back(fresh, "pending", "running");
-    let settled = queue.recover(&policy(), T0).unwrap().settled;
+    let settled = queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled;
     assert_eq!(settled, [(fresh, Fate::Pending { due_ms: T0 })]);
 }
 
@@ -91,10 +97,10 @@ fn a_producer_that_dies_leaves_nothing_and_a_living_one_is_left_alone() {
     fs::rename(bench.path("pending", id), bench.path("tmp", id)).unwrap();
     let writing = fs::File::open(bench.path("tmp", id)).unwrap();
     assert!(lock::try_exclusive(&writing).unwrap());
-    queue.recover(&policy(), T0).unwrap();
+    queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
     assert!(bench.path("tmp", id).exists());
     drop(writing);
-    queue.recover(&policy(), T0).unwrap();
+    queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
     assert!(!bench.path("tmp", id).exists());
 }
 
@@ -105,7 +111,7 @@ fn a_job_that_is_not_acknowledged_yet_is_nobodys() {
     let id = add(&queue, &["true"]);
     let producer = fs::File::open(bench.path("pending", id)).unwrap();
     assert!(lock::try_exclusive(&producer).unwrap());
-    assert!(matches!(queue.claim(id, &policy(), T0).unwrap(), Claimed::Busy));
+    assert!(matches!(queue.claim(id, &|_| policy(), T0).unwrap(), Claimed::Busy));
     drop(producer);
     claim(&queue, id, T0).release();
 }
@@ -129,7 +135,7 @@ fn a_file_of_any_length_is_read_for_what_it_says() {
     for len in 0..=whole.len() {
         fs::write(bench.path("running", id), &whole[..len]).unwrap();
         fs::set_permissions(bench.path("running", id), fs::Permissions::from_mode(0o600)).unwrap();
-        let recovered = queue.recover(&policy(), T0).unwrap();
+        let recovered = queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
         assert!(recovered.errors.is_empty(), "{recovered:?}");
         let expected = match len {
             _ if len < head_len => JobState::Doubt,
@@ -179,7 +185,10 @@ fn a_result_that_cannot_be_moved_is_moved_later() {
     fs::write(bench.path("done", id), "in the way").unwrap();
     assert!(held.end(&ended(Ended::Success), &policy(), T0).is_err());
     fs::remove_file(bench.path("done", id)).unwrap();
-    assert_eq!(queue.recover(&policy(), T0).unwrap().settled, [(id, Fate::Done)]);
+    assert_eq!(
+        queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled,
+        [(id, Fate::Done)]
+    );
 }
 
 #[test]

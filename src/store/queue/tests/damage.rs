@@ -25,7 +25,7 @@ fn a_flipped_bit_is_seen_wherever_it_is() {
             bytes[at] ^= bit;
             let file = fs::OpenOptions::new().write(true).open(bench.path("pending", id)).unwrap();
             file.write_all_at(&bytes, 0).unwrap();
-            let claimed = queue.claim(id, &policy(), T0 + 5000).unwrap();
+            let claimed = queue.claim(id, &|_| policy(), T0 + 5000).unwrap();
             assert!(matches!(claimed, Claimed::PutAside(_)), "byte {at}: {claimed:?}");
             fs::rename(bench.path("doubt", id), bench.path("pending", id)).unwrap();
         }
@@ -59,7 +59,7 @@ fn garbage_and_lengths_that_lie_never_panic() {
         fs::set_permissions(bench.path("pending", id), fs::Permissions::from_mode(0o600)).unwrap();
         assert!(queue.list().unwrap()[0].job.is_err());
         assert!(queue.open(id).is_err());
-        let claimed = queue.claim(id, &policy(), T0 + 5000).unwrap();
+        let claimed = queue.claim(id, &|_| policy(), T0 + 5000).unwrap();
         assert!(matches!(claimed, Claimed::PutAside(_)), "{claimed:?}");
         let error = queue.retry(id, T0).unwrap_err();
         assert!(error.to_string().ends_with("it can only be dropped"), "{error}");
@@ -77,7 +77,7 @@ fn one_corrupt_job_among_ten_hinders_none() {
     let ids: Vec<JobId> = (0..10).map(|_| add(&queue, &["true"])).collect();
     fs::write(bench.path("pending", ids[4]), "rubbish").unwrap();
     for id in queue.ids_pending().unwrap() {
-        match queue.claim(id, &policy(), T0).unwrap() {
+        match queue.claim(id, &|_| policy(), T0).unwrap() {
             Claimed::Got(mut claim) => {
                 claim.begin(T0).unwrap();
                 claim.end(&ended(Ended::Success), &policy(), T0).unwrap();
@@ -100,7 +100,7 @@ fn a_job_under_another_name_is_not_that_job() {
     let id = add(&queue, &["true"]);
     let other = JobId::after(Some(id), T0, 0);
     fs::rename(bench.path("pending", id), bench.path("pending", other)).unwrap();
-    assert!(matches!(queue.claim(other, &policy(), T0).unwrap(), Claimed::PutAside(_)));
+    assert!(matches!(queue.claim(other, &|_| policy(), T0).unwrap(), Claimed::PutAside(_)));
 }
 
 #[test]
@@ -114,12 +114,12 @@ fn a_newer_job_is_left_alone() {
     let crc = crc32fast::hash(&[&bytes[..28], &bytes[32..32 + meta_len]].concat());
     bytes[28..32].copy_from_slice(&crc.to_le_bytes());
     fs::write(bench.path("pending", id), &bytes).unwrap();
-    assert!(matches!(queue.claim(id, &policy(), T0).unwrap(), Claimed::Newer(2)));
+    assert!(matches!(queue.claim(id, &|_| policy(), T0).unwrap(), Claimed::Newer(2)));
     assert!(matches!(queue.open(id), Err(Error::Newer { version: 2, .. })));
     let why = queue.list().unwrap()[0].job.clone().unwrap_err();
     assert_eq!(why, "has format version 2, written by a newer cb");
     fs::rename(bench.path("pending", id), bench.path("running", id)).unwrap();
-    assert_eq!(queue.recover(&policy(), T0).unwrap().newer, 1);
+    assert_eq!(queue.recover(&|_| policy(), policy().max_age, T0).unwrap().newer, 1);
     assert_eq!(fs::read(bench.path("running", id)).unwrap(), bytes);
 }
 
@@ -155,10 +155,10 @@ fn what_is_no_file_of_ours_is_put_aside_or_left() {
         fs::write(bench.home().join("tmp").join(name), "x").unwrap();
     }
     let good = add(&queue, &["true"]);
-    let recovered = queue.recover(&policy(), T0).unwrap();
+    let recovered = queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
     assert_eq!((recovered.put_aside.len(), recovered.errors.len()), (2, 0), "{recovered:?}");
     for id in queue.ids_pending().unwrap() {
-        match queue.claim(id, &policy(), T0).unwrap() {
+        match queue.claim(id, &|_| policy(), T0).unwrap() {
             Claimed::Got(claim) => assert_eq!(claim.job().id, good),
             Claimed::PutAside(_) => {}
             other => panic!("{other:?}"),
@@ -182,7 +182,7 @@ fn a_queue_that_is_no_directory_or_open_to_all_is_not_used() {
     assert!(error.to_string().contains("writable by others"), "{error}");
     fs::set_permissions(&pending, fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(bench.path("pending", id), fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(queue.claim(id, &policy(), T0).unwrap(), Claimed::PutAside(_)));
+    assert!(matches!(queue.claim(id, &|_| policy(), T0).unwrap(), Claimed::PutAside(_)));
     fs::rename(bench.home(), bench.root.join("elsewhere")).unwrap();
     symlink(bench.root.join("elsewhere"), bench.home()).unwrap();
     assert!(matches!(bench.store.queue(&pay(), Absent::Create), Err(Error::Unsafe { .. })));

@@ -61,7 +61,7 @@ fn a_job_succeeds() {
         kept.attempts,
         [Attempt { number: 1, began_ms: T0 + 1, ended: Some((T0 + 2, end)) }]
     );
-    assert!(matches!(queue.claim(id, &policy(), T0 + 3).unwrap(), Claimed::Gone));
+    assert!(matches!(queue.claim(id, &|_| policy(), T0 + 3).unwrap(), Claimed::Gone));
     assert_eq!(bench.counts(), Counts { done: 1, ..Counts::default() });
 }
 
@@ -72,7 +72,7 @@ fn a_job_fails_waits_and_dies() {
     let id = add(&queue, &["false"]);
     let due_ms = T0 + 1000;
     assert_eq!(attempt(&queue, id, Ended::Failure, T0), Fate::Pending { due_ms });
-    match queue.claim(id, &policy(), due_ms - 1).unwrap() {
+    match queue.claim(id, &|_| policy(), due_ms - 1).unwrap() {
         Claimed::NotDue { due_ms: found } => assert_eq!(found, due_ms),
         other => panic!("{other:?}"),
     }
@@ -100,12 +100,12 @@ fn a_claim_is_for_one() {
     let (queue, other) = (bench.queue(), bench.queue());
     let id = add(&queue, &["true"]);
     let held = claim(&queue, id, T0);
-    assert!(matches!(other.claim(id, &policy(), T0).unwrap(), Claimed::Busy));
+    assert!(matches!(other.claim(id, &|_| policy(), T0).unwrap(), Claimed::Busy));
     held.release();
     let mut held = claim(&other, id, T0);
     held.begin(T0).unwrap();
-    assert!(matches!(queue.claim(id, &policy(), T0).unwrap(), Claimed::Gone));
-    let recovered = queue.recover(&policy(), T0).unwrap();
+    assert!(matches!(queue.claim(id, &|_| policy(), T0).unwrap(), Claimed::Gone));
+    let recovered = queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
     assert_eq!((recovered.running, recovered.settled.len()), (1, 0));
 }
 
@@ -118,10 +118,10 @@ fn the_commands_copy_of_the_descriptor_keeps_the_claim_until_the_end() {
     held.begin(T0).unwrap();
     let inherited = held.fd().try_clone_to_owned().unwrap();
     drop(held);
-    let recovered = queue.recover(&policy(), T0).unwrap();
+    let recovered = queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
     assert_eq!((recovered.running, recovered.settled.len()), (1, 0), "an orphan is running");
     drop(inherited);
-    let recovered = queue.recover(&policy(), T0).unwrap();
+    let recovered = queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
     assert_eq!(recovered.settled, [(id, Fate::Doubt)]);
 
     let id = add(&queue, &["daemon"]);
@@ -158,7 +158,7 @@ fn a_full_queue_takes_no_more() {
         error.to_string(),
         "not queued: the queue of pay is full: it has 3 jobs, and 3 are allowed"
     );
-    queue.recover(&policy(), T0).unwrap();
+    queue.recover(&|_| policy(), policy().max_age, T0).unwrap();
     queue.add(&job(&["true"]), now(T0), 3).unwrap();
     assert_eq!(bench.counts(), Counts { pending: 3, doubt: 1, ..Counts::default() });
 }
@@ -190,7 +190,7 @@ fn each_job_is_claimed_once_by_eight_at_a_time() {
                 let store = FileStore::new(bench.root.clone(), clock);
                 let queue = store.queue(&pay(), Absent::Refuse).unwrap().unwrap();
                 for id in queue.ids_pending().unwrap() {
-                    if let Claimed::Got(mut claim) = queue.claim(id, &policy(), T0).unwrap() {
+                    if let Claimed::Got(mut claim) = queue.claim(id, &|_| policy(), T0).unwrap() {
                         claim.begin(T0).unwrap();
                         claimed.lock().unwrap().push(id);
                         claim.end(&ended(Ended::Success), &policy(), T0).unwrap();
@@ -210,7 +210,7 @@ fn an_old_job_is_given_up_when_it_is_claimed() {
     let bench = Bench::new();
     let queue = bench.queue();
     let id = add(&queue, &["true"]);
-    match queue.claim(id, &policy(), T0 + 3_600_000).unwrap() {
+    match queue.claim(id, &|_| policy(), T0 + 3_600_000).unwrap() {
         Claimed::Settled(fate) => assert_eq!(fate.state(), JobState::Failed),
         other => panic!("{other:?}"),
     }

@@ -101,9 +101,9 @@ fn done_jobs_are_kept_for_a_while() {
     let late = T0 + 3_600_000;
     let second = queue.add(&job(&["true"]), now(T0 + 1000), MANY).unwrap().id;
     attempt(&queue, second, Ended::Success, T0 + 1000);
-    queue.recover(&policy(), late - 1).unwrap();
+    queue.recover(&|_| policy(), policy().max_age, late - 1).unwrap();
     assert_eq!(bench.counts().done, 2);
-    queue.recover(&policy(), late).unwrap();
+    queue.recover(&|_| policy(), policy().max_age, late).unwrap();
     assert_eq!(bench.counts().done, 1);
     for folder in ["log", "keys"] {
         assert_eq!(names(&bench.home().join(folder)), [] as [String; 0]);
@@ -116,7 +116,7 @@ fn done_jobs_are_kept_for_a_while() {
         last = Some(id);
         fs::write(bench.path("done", id), &template).unwrap();
     }
-    queue.recover(&policy(), T0 + 1000).unwrap();
+    queue.recover(&|_| policy(), policy().max_age, T0 + 1000).unwrap();
     assert_eq!(bench.counts().done, DONE_KEPT_MAX as u64);
     assert!(!bench.path("done", second).exists());
 }
