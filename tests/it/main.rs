@@ -16,6 +16,7 @@ mod exec_result;
 mod exec_signals;
 mod exec_terminal;
 mod exec_timeout;
+mod fallback;
 mod faults;
 mod man;
 mod manual;
