@@ -6,6 +6,8 @@ mod live;
 mod pty;
 mod support;
 
+mod cache;
+mod cache_stream;
 mod completions;
 mod config;
 mod docs;
