@@ -6,6 +6,7 @@ mod live;
 mod pty;
 mod support;
 
+mod bulkhead;
 mod cache;
 mod cache_stream;
 mod completions;
@@ -23,6 +24,7 @@ mod faults;
 mod man;
 mod manual;
 mod regressions;
+mod retries;
 mod rooms;
 mod simulate;
 mod smoke;
