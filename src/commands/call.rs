@@ -127,6 +127,15 @@ impl Caller<'_> {
         }
     }
 
+    /// Whether the breaker is closed now, as far as a reader sees.
+    pub fn is_closed(&self) -> bool {
+        match self.store.as_ref().map(|store| store.find(self.name)) {
+            Some(Ok(Some(found))) => view(&found, &self.settings.policy).state == State::Closed,
+            Some(Ok(None)) => true,
+            Some(Err(_)) | None => false,
+        }
+    }
+
     fn turn_away(&self, store: &dyn Store) -> Result<Done<Admission>, Error> {
         let policy = &self.settings.policy;
         operate(store, self.name, (Absent::Create, Keep::State), policy, |breaker, now| {

@@ -19,6 +19,8 @@ mod exec_timeout;
 mod faults;
 mod man;
 mod manual;
+mod queue;
+mod queue_storm;
 mod regressions;
 mod rooms;
 mod simulate;
