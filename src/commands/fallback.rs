@@ -137,6 +137,8 @@ impl Stage<'_, '_> {
                 self.say(Some(&format!("queued as {id}")));
                 Some(StandIn::Queued(id))
             }
+            // This says it itself.
+            Err(error @ Error::NotQueued { .. }) => self.no(error.to_string()),
             Err(error) => self.no(format!("not queued: {error}")),
         }
     }

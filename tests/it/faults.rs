@@ -16,7 +16,7 @@ use crate::support::{Cb, Ran, binary, eventually};
 
 /// Every call that touches files, whether cb makes it today or not: one that it
 /// never makes costs one run.
-const CALLS: [&str; 27] = [
+pub const CALLS: [&str; 27] = [
     "close",
     "open",
     "openat",
@@ -84,7 +84,8 @@ impl Scene {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a store.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("the name is free");
     fs::set_permissions(to, fs::metadata(from).expect("it is there").permissions()).expect("ours");
     for entry in fs::read_dir(from).expect("readable") {

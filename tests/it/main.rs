@@ -23,6 +23,8 @@ mod fallback;
 mod faults;
 mod man;
 mod manual;
+mod queue;
+mod queue_storm;
 mod regressions;
 mod retries;
 mod rooms;

@@ -28,24 +28,26 @@ fn kills() -> u64 {
 }
 
 /// Chance enough to spread things (Marsaglia's xorshift).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// Less than the bound.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % bound
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[usize::try_from(self.below(from.len() as u64)).expect("short")]
     }
 }
 
 /// A place for the process that a worker runs, where the killer finds it. It is
 /// reaped under the lock, so its number stays its own until then.
-type Slot = Mutex<Option<Child>>;
+pub type Slot = Mutex<Option<Child>>;
 
 /// What the workers saw.
 #[derive(Default)]
@@ -68,7 +70,7 @@ impl Seen {
 }
 
 /// Waits for the end of the process in a slot without holding the slot.
-fn reap(slot: &Slot) -> std::process::ExitStatus {
+pub fn reap(slot: &Slot) -> std::process::ExitStatus {
     let pid = Pid::from_child(slot.lock().expect("no panic").as_ref().expect("a process"));
     let left_to_reap = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(pid), left_to_reap).is_err() {}
@@ -137,7 +139,7 @@ fn callers_that_are_killed_at_any_moment_leave_the_breakers_whole() {
     let mut looks = 0;
     let mut before = [0; BREAKERS.len() - 1];
     thread::scope(|scope| {
-        let over = Over(&seen);
+        let over = Over(&seen.over);
         for (number, slot) in (0..).zip(&slots) {
             let (cb, seen) = (&cb, &seen);
             scope.spawn(move || work(cb, number, slot, seen));
@@ -177,11 +179,11 @@ fn callers_that_are_killed_at_any_moment_leave_the_breakers_whole() {
 }
 
 /// Ends the workers, also where the test fails.
-struct Over<'a>(&'a Seen);
+pub struct Over<'a>(pub &'a AtomicBool);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.over.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -145,6 +145,9 @@ fn in_background(mut drainer: Drainer<'_>) -> Result<i32, Error> {
 }
 
 fn drain(drainer: &mut Drainer<'_>, stay: Stay, workers: &mut Workers) -> Result<End, Error> {
+    if workers.are_wanted() && drainer.caller.is_closed() {
+        workers.start(drainer.startup)?;
+    }
     loop {
         // Others may join in once the breaker is known to be closed: until then
         // there is one job at a time, which may be the trial.
