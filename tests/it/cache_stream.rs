@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cache::{CACHED, files, kept, trip};
-use crate::live::{Live, ended, send, stat};
+use crate::live::{Live, alive, ended, send, stat};
 use crate::pty::Pty;
 use crate::store::{bounded, can};
 use crate::support::{Cb, Ran, binary, eventually};
@@ -272,6 +272,24 @@ fn a_slow_reader_delays_no_timeout() {
     live.stdout = None;
     assert_eq!(ended(&mut live.child).code(), Some(124));
     assert_eq!(files(&cb, "pay"), [] as [&str; 0]);
+}
+
+#[test]
+fn a_timeout_ends_all_that_hold_the_pipe() {
+    for options in WAYS {
+        let cb = Cb::new();
+        let script = "trap '' TERM; sleep 60 & echo $! > pid; echo part; wait; exec sleep 60";
+        let mut command = cb.command(["exec", "--timeout=1", "--kill-after=0.1", "--retries=0"]);
+        command.args(options.iter().take(2)).args(["pay", "--", "sh", "-c", script]);
+        command.current_dir(cb.path(""));
+        let live = Live::start(command);
+        let child = cb.pid("pid");
+        let ran = live.end().code(137);
+        eventually("it is gone", || !alive(child));
+        assert!(ran.stdout_text().starts_with("part\n"), "{ran}");
+        ran.stderr_has("timed out after 1s").stderr_has("killed");
+        assert_eq!(files(&cb, "pay"), [] as [&str; 0]);
+    }
 }
 
 #[test]

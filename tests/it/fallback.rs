@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use serde_json::Value;
 
 use crate::live::Live;
-use crate::support::{Cb, Ran};
+use crate::support::{Cb, Ran, eventually};
 
 /// Tells all that a stand-in is told.
 const TELL: &str = "run:printf '%s|' \"$CB_BREAKER\" \"$CB_REASON\" \"$CB_STATE\" \
@@ -305,6 +305,65 @@ fn a_queued_call_is_not_a_success() {
     assert_eq!((&report["outcome"], &report["fallback"]), (&"failure".into(), &"queue".into()));
     assert_eq!((&report["ran"], &report["attempts"]), (&true.into(), &1.into()));
     assert!(report["job_id"].is_string(), "{report}");
+}
+
+/// Fails after it has read a part of stdin, until there is a file `up`.
+const READS_A_PART: &str = "test -e up || { head -c 5 > /dev/null; exit 1; }; cat > got";
+
+#[test]
+fn a_queued_call_has_all_of_its_stdin() {
+    let input: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+    for (options, rejected) in [
+        (&["--on-failure", "queue"][..], false),
+        (&["--on-failure", "queue", "--retries", "2", "--retry-delay", "1ms"], false),
+        (&["--on-open", "queue"], true),
+    ] {
+        for from_file in [false, true] {
+            let cb = Cb::new().config("[defaults]\ndrain = \"manual\"\nattempt_delay = \"1ms\"\n");
+            if rejected {
+                cb.run(["trip", "-q", "pay", "--for", "1ms"]).code(0);
+                cb.run(["hold", "-q", "pay", "forced-open"]).code(0);
+            }
+            let mut command = cb.command(["exec"]);
+            command.args(options).args(["pay", "--", "sh", "-c", READS_A_PART]);
+            command.current_dir(cb.path(""));
+            if from_file {
+                fs::write(cb.path("input"), &input).expect("a file");
+                command.stdin(fs::File::open(cb.path("input")).expect("a file"));
+                Ran::of(command).code(76);
+            } else {
+                Ran::fed(command, &input).code(76);
+            }
+            cb.touch("up");
+            cb.run(["reset", "-q", "pay"]).code(0);
+            let done = || {
+                cb.run(["queue", "run", "-q", "pay"]).code(0);
+                cb.path("got").exists()
+            };
+            eventually("the job is done", done);
+            assert!(fs::read(cb.path("got")).expect("what was read") == input, "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stdin_over_the_bound_is_not_queued() {
+    let cb = Cb::new().config("[defaults]\ndrain = \"manual\"\nqueue_stdin_max = \"4KiB\"\n");
+    let fed = |options: &[&str], len: usize| {
+        let mut command = cb.command(["exec"]);
+        command.args(options).args(["pay", "--", "sh", "-c", "cat > /dev/null; exit 5"]);
+        Ran::fed(command, &vec![b'x'; len])
+    };
+    fed(&["--on-failure", "queue"], 4096).code(76).one_line("; queued as ");
+    fed(&["--on-failure", "queue"], 4097).code(5).one_line("; not queued: its stdin is over ");
+    trip(&cb);
+    fed(&["--on-open", "queue"], 4096).code(76).one_line("; queued as ");
+    fed(&["--on-open", "queue"], 4097).code(75).one_line("; not queued: its stdin is over ");
+    fed(&["--on-open", "queue", "--on-open", "exit:3"], 4097).code(3).one_line("not queued");
+    let list: Value =
+        serde_json::from_str(&cb.run(["queue", "list", "pay", "--json"]).code(0).stdout_text())
+            .expect("JSON");
+    assert_eq!(list["jobs"].as_array().map(Vec::len), Some(2), "{list}");
 }
 
 #[test]
