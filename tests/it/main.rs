@@ -28,4 +28,5 @@ mod smoke;
 mod status;
 mod store;
 mod storm;
+mod story;
 mod vectors;
