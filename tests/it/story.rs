@@ -195,10 +195,8 @@ fn orders_that_payments_cannot_take_are_kept_and_charged_once_each_in_order() {
 
 #[test]
 fn a_drain_by_hand_is_the_trial_itself() {
-    let shop = Shop {
-        cb: Cb::new().config(&format!("{CONFIG}drain = \"manual\"\n")),
-        payments: Payments::open(),
-    };
+    let config = CONFIG.replace("250ms", "1h") + "drain = \"manual\"\n";
+    let shop = Shop { cb: Cb::new().config(&config), payments: Payments::open() };
     shop.payments.set_up(false);
     shop.cb.run(["trip", "payments"]).code(0);
     for number in 1..=5 {
@@ -211,6 +209,7 @@ fn a_drain_by_hand_is_the_trial_itself() {
     assert_eq!(shop.waiting(), 5);
     shop.cb.is("payments", "open");
     shop.payments.set_up(true);
+    shop.cb.make_due("payments");
     eventually("all are charged", || {
         shop.cb.run(run).code(0);
         shop.waiting() == 0
