@@ -162,7 +162,8 @@ impl<'a> Call<'a> {
         if let Some(capture) = capture.as_mut().filter(|_| !self.words.hold_stdout) {
             written = capture.finish();
         }
-        if let (Some(keeping), Some(capture)) = (keeping, &capture)
+        // An output that could not be written is told of where that is.
+        if let (Some(keeping), Some(capture), Ok(())) = (keeping, &capture, &written)
             && call.outcome == Outcome::Success
         {
             keeping.keep(capture, exited.exit_code().unwrap_or(0), &self.voice);
@@ -195,7 +196,8 @@ impl<'a> Call<'a> {
             Some(format!("its output is over {} MiB, and was passed on", HELD_MAX >> 20))
         } else {
             let over = |max: &Duration| passed.saturating_add(pause) > *max;
-            retry.max_time.filter(over).map(|max| format!("{} are over", duration(max)))
+            let max = retry.max_time.filter(over).map(duration);
+            max.map(|max| format!("that would be later than {max} (retry_max_time)"))
         };
         if let Some(why) = why_not {
             self.voice.say(format_args!("not tried again: {why}"));
@@ -259,11 +261,6 @@ impl Ran {
         let written = std::mem::replace(&mut self.written, Ok(()));
         let held = self.held.as_mut().map_or(Ok(()), Capture::finish);
         written.and(held).map_err(Error::Stdout)
-    }
-
-    /// Drops it: something else stands in.
-    pub fn drop_output(&mut self) {
-        self.held = None;
     }
 }
 

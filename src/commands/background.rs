@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::model::{BreakerName, State, Transition};
 use crate::process::{self, Startup};
 use crate::settings::{Drain, Settings};
-use crate::store::{FileStore, Store};
+use crate::store::{Absent, FileStore, Store};
 
 /// A queue that may be drained in the background.
 pub struct Background<'a> {
@@ -59,8 +59,14 @@ impl<'a> Background<'a> {
         if self.settings.queue.drain == Drain::Manual {
             return Ok(());
         }
-        let counts = self.store.queue_counts(self.name)?;
-        if counts.is_none_or(|counts| counts.pending + counts.running == 0) {
+        let Some(queue) = self.store.queue(self.name, Absent::Refuse)? else { return Ok(()) };
+        // Where a drain is at work, it sees what was queued until now. And where it
+        // is another who asks this, that one starts the drain.
+        if queue.drain_lock()?.is_none() {
+            return Ok(());
+        }
+        let counts = queue.counts()?;
+        if counts.pending + counts.running == 0 {
             return Ok(());
         }
         let mut args: Vec<OsString> =

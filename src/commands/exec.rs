@@ -81,7 +81,7 @@ fn rejected(call: &mut Call<'_>, refusal: &Refusal, sink: &mut Sink) -> Result<i
 }
 
 fn ended(call: &mut Call<'_>, mut ran: Box<Ran>, sink: &mut Sink) -> Result<i32, Error> {
-    let mut stood_in = StandIn::Nothing;
+    let mut stood_in = Ok(StandIn::Nothing);
     if ran.outcome == Outcome::Failure && ran.exited.asked_to_end().is_none() {
         let occasion = Occasion {
             reason: if ran.exited.timed_out { "timeout" } else { "failure" },
@@ -91,15 +91,14 @@ fn ended(call: &mut Call<'_>, mut ran: Box<Ran>, sink: &mut Sink) -> Result<i32,
             what: format!("failed ({})", how(&ran.exited)),
         };
         let chain = call.caller.settings.on_failure.clone();
-        stood_in = fallback::stand_in(call, &chain, &occasion)?;
+        stood_in = fallback::stand_in(call, &chain, &occasion);
     }
     // What stands in takes the place of an output that was held back.
-    let written = match &stood_in {
-        StandIn::Nothing => ran.pass_on(),
-        _ => {
-            ran.drop_output();
-            Ok(())
-        }
+    let (stood_in, written) = match stood_in {
+        Ok(StandIn::Nothing) => (StandIn::Nothing, ran.pass_on()),
+        Ok(stood_in) => (stood_in, Ok(())),
+        // It ran all the same, which is what the report is about.
+        Err(error) => (StandIn::Nothing, Err(error)),
     };
     let status = status_with(&stood_in, &call.caller.settings);
     let report = Report::of_run(call.caller.name.as_str(), &ran.exited, ran.outcome, ran.status)

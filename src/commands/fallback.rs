@@ -2,9 +2,14 @@
 //! actions, tried in order until one serves. Nothing here counts toward the
 //! breaker, and one line says what stood in and why.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::attempt::{Call, words_of};
 use super::background::Background;
@@ -16,7 +21,7 @@ use crate::error::Error;
 use crate::model::State;
 use crate::model::backoff::millis;
 use crate::model::outcome::{End, ExitReport};
-use crate::process::{self, Input, Request, Stdin};
+use crate::process::{self, Input, Notice, Request, Stdin};
 use crate::render::times::rough;
 use crate::settings::Action;
 
@@ -185,6 +190,10 @@ impl Stage<'_, '_> {
         ];
         let env: Vec<(OsString, OsString)> =
             env.drain(..).map(|(name, value)| (name.into(), value.into())).collect();
+        if let Err(error) = can_start(program) {
+            let notice = Notice::NotStarted(error);
+            return Ok(self.no(words_of(program, &notice)));
+        }
         let name = program_of(words);
         self.say(Some(&format!("{name} stands in")));
         let stdin = match &mut self.call.stdin {
@@ -243,6 +252,29 @@ pub fn read_stdin(stdin: &mut Stdin, max: u64) -> Result<Vec<u8>, Error> {
 /// Whole seconds, rounded up: who waits for so long comes not too early.
 fn seconds(millis: u64) -> String {
     millis.div_ceil(1000).to_string()
+}
+
+/// Whether a program can be started, as far as that can be told without doing
+/// it: the line that names it comes before it runs.
+fn can_start(program: &OsStr) -> io::Result<()> {
+    let check = |path: &Path| {
+        access(path, Access::EXEC_OK)?;
+        if path.is_dir() { Err(Errno::ACCESS) } else { Ok(()) }
+    };
+    if program.as_bytes().contains(&b'/') {
+        return Ok(check(Path::new(program))?);
+    }
+    // Without a PATH it is looked for in places of the system's.
+    let Some(path) = std::env::var_os("PATH") else { return Ok(()) };
+    let mut why = Errno::NOENT;
+    for directory in std::env::split_paths(&path) {
+        match check(&directory.join(program)) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ACCESS) => why = Errno::ACCESS,
+            Err(_) => {}
+        }
+    }
+    Err(why.into())
 }
 
 /// What stands in, by name: a shell's text is not repeated.

@@ -197,13 +197,13 @@ impl Sink {
         }
     }
 
-    /// Writes the report.
+    /// Writes the report: the first one, whatever else goes wrong after it.
     pub fn write(&mut self, report: &Report<'_>, voice: &Voice<'_>) {
         if self.files.is_empty() {
             return;
         }
         let line = report.line();
-        for (path, file) in &mut self.files {
+        for (path, mut file) in self.files.drain(..) {
             if let Err(error) = file.write_all(&line) {
                 voice.say(format_args!("cannot write {}: {}", path.display(), plain(&error)));
             }

@@ -402,6 +402,21 @@ fn the_exit_statuses_are_those_of_the_code() {
 }
 
 #[test]
+fn each_promise_names_a_test_that_there_is() {
+    let text = Page::read("docs/guarantees.md").text;
+    let named: Vec<&str> = text.split('`').filter(|word| word.contains("::")).collect();
+    assert!(named.len() > 20, "the promises are not where they should be");
+    for name in named {
+        let (module, test) = name.rsplit_once("::").expect("a module");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let file = |dir: &str| root.join(dir).join(module.replace("::", "/")).with_extension("rs");
+        let found = ["tests/it", "src"].iter().find_map(|dir| fs::read_to_string(file(dir)).ok());
+        let source = found.unwrap_or_else(|| panic!("no module {module}"));
+        assert!(source.contains(&format!("#[test]\nfn {test}() {{")), "no test {name}");
+    }
+}
+
+#[test]
 fn every_command_is_named() {
     let readme = Page::read("README.md").text;
     for command in cli::command().get_subcommands() {

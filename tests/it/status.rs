@@ -193,7 +193,7 @@ fn the_json_has_its_fields_and_no_others() {
         if !one["last_failure"].is_null() {
             keys(&one["last_failure"], "at exit_code signal timed_out duration_ms");
         }
-        assert_eq!(one["queue"], Value::Null, "there is no queue yet");
+        keys(&one["queue"], "pending running failed doubt");
     }
 }
 

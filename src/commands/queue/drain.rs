@@ -21,9 +21,6 @@ use crate::store::Absent;
 
 /// How often a drain that stays looks for new jobs, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the drain that a closing breaker started waits for the one before it.
-const LOCK_TRIES: u32 = 20;
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a drain stays.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,27 +119,24 @@ fn in_foreground(
 
 /// The drain that a closing breaker starts: one at a time, and it stays until
 /// the queue is empty, since nobody comes back for what waits.
+///
+/// Whoever queues a job, or closes the breaker, finds the lock held and starts no
+/// other drain. So once it is let go there is one more look: what came before
+/// that was seen, and for what comes after it somebody else gets the lock.
 fn in_background(mut drainer: Drainer<'_>) -> Result<i32, Error> {
-    let mut tries = 0;
-    loop {
-        match drainer.queue.drain_lock()? {
-            Some(lock) => {
-                let ended = drain(&mut drainer, Stay::UntilEmpty, &mut Workers::none());
-                drop(lock);
-                // What was queued while this one ended found the lock held.
-                if !matches!(ended?, End::Idle) || drainer.queue.ids_pending()?.is_empty() {
-                    return Ok(exit::OK);
-                }
-            }
-            None if tries < LOCK_TRIES => {
-                tries += 1;
-                if process::pause(LOCK_PAUSE).is_some() {
-                    return Ok(exit::OK);
-                }
-            }
-            None => return Ok(exit::OK),
+    while let Some(lock) = drainer.queue.drain_lock()? {
+        let ended = drain(&mut drainer, Stay::UntilEmpty, &mut Workers::none());
+        drop(lock);
+        let more = match ended? {
+            End::Idle => true,
+            End::Stopped(Stop::Open(_)) => drainer.caller.is_closed(),
+            End::Stopped(Stop::Busy(_) | Stop::Signal(_)) => false,
+        };
+        if !more || drainer.queue.ids_pending()?.is_empty() {
+            break;
         }
     }
+    Ok(exit::OK)
 }
 
 fn drain(drainer: &mut Drainer<'_>, stay: Stay, workers: &mut Workers) -> Result<End, Error> {
@@ -170,7 +164,8 @@ fn drain(drainer: &mut Drainer<'_>, stay: Stay, workers: &mut Workers) -> Result
                 return Ok(pass.stop.map_or(End::Idle, End::Stopped));
             }
             (_, Pass { ran: 1.., .. }) => continue,
-            (Stay::Once, _) | (Stay::UntilEmpty, Pass { next_due_ms: None, .. }) => {
+            (Stay::Once, _) => return Ok(End::Idle),
+            (Stay::UntilEmpty, Pass { next_due_ms: None, others: 0, .. }) => {
                 return Ok(End::Idle);
             }
             (Stay::UntilEmpty | Stay::Always, Pass { next_due_ms, .. }) => {

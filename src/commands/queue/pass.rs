@@ -56,6 +56,8 @@ pub struct Drainer<'a> {
 pub struct Pass {
     /// How many jobs were attempted.
     pub ran: u32,
+    /// How many of those that wait are somebody else's at this moment.
+    pub others: u32,
     /// When the first of those is due that wait for their time.
     pub next_due_ms: Option<Ms>,
     /// Why it ended before its end.
@@ -101,7 +103,8 @@ impl Drainer<'_> {
                 }
                 Claimed::Settled(fate) => self.settled(id, &fate),
                 Claimed::PutAside(why) => self.put_aside(id, &why),
-                Claimed::Busy | Claimed::Gone => {}
+                Claimed::Busy => pass.others += 1,
+                Claimed::Gone => {}
                 Claimed::Newer(version) => {
                     self.voice.say(format_args!("job {id} is of a newer cb (format {version})"));
                 }
