@@ -34,4 +34,5 @@ mod smoke;
 mod status;
 mod store;
 mod storm;
+mod story;
 mod vectors;

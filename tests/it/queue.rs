@@ -18,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use crate::store::bounded;
@@ -115,6 +116,16 @@ impl Cb {
     /// A place in the queue of `pay`.
     pub fn queue(&self, name: &str) -> PathBuf {
         self.store().join("pay/queue").join(name)
+    }
+
+    /// Waits until no drain is at work in the background: it holds this lock.
+    #[track_caller]
+    pub fn rested(&self, name: &str) {
+        let path = self.store().join(name).join("queue/drain");
+        eventually("the drain has left", || {
+            let lock = fs::File::open(&path).expect("a lock file");
+            flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+        });
     }
 
     /// What an attempt at a job wrote.

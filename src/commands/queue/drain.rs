@@ -101,11 +101,6 @@ fn in_foreground(
 ) -> Result<i32, Error> {
     let mut workers = Workers::new(&drainer, jobs);
     let end = drain(&mut drainer, stay, &mut workers);
-    if let Ok(End::Stopped(Stop::Signal(signal))) = end {
-        workers.tell(signal);
-    }
-    let others = workers.finish(drainer.startup, &drainer.voice);
-    drainer.tally.merge(others);
     if drainer.words.worker {
         let line = serde_json::to_string(&drainer.tally).expect("counts have a JSON form");
         writeln!(out, "{line}").map_err(Error::Stdout)?;
@@ -145,17 +140,20 @@ fn in_background(mut drainer: Drainer<'_>) -> Result<i32, Error> {
 }
 
 fn drain(drainer: &mut Drainer<'_>, stay: Stay, workers: &mut Workers) -> Result<End, Error> {
-    if workers.are_wanted() && drainer.caller.is_closed() {
-        workers.start(drainer.startup)?;
-    }
+    let mut closed = workers.are_wanted() && drainer.caller.is_closed();
     loop {
-        // Others may join in once the breaker is known to be closed: until then
-        // there is one job at a time, which may be the trial.
+        // Several join in once the breaker is known to be closed: until then
+        // there is one job at a time, which may be the trial. What they leave,
+        // and why, is found out by this one.
+        if closed && workers.are_wanted() {
+            let (startup, voice) = (drainer.startup, &drainer.voice);
+            if let Some(signal) = workers.work(startup, voice, &mut drainer.tally)? {
+                return Ok(End::Stopped(Stop::Signal(signal)));
+            }
+        }
         let enough = if workers.are_wanted() { 1 } else { u32::MAX };
         let pass = drainer.pass(enough)?;
-        if pass.closed && workers.are_wanted() {
-            workers.start(drainer.startup)?;
-        }
+        closed = pass.closed;
         let pause = match (stay, &pass) {
             (_, Pass { stop: Some(Stop::Signal(signal)), .. }) => {
                 return Ok(End::Stopped(Stop::Signal(*signal)));

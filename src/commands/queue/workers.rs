@@ -1,15 +1,19 @@
-//! More drains beside this one, for `--jobs`: processes of cb itself, since a
-//! process waits for one command at a time.
+//! Several drains for one `--jobs`: processes of cb itself, since a process
+//! waits for one command at a time. The one that starts them looks after them.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::pass::Drainer;
 use super::tally::Tally;
 use crate::commands::output::Voice;
 use crate::error::{Error, plain};
-use crate::process::{Startup, Worker};
+use crate::process::{self, Startup, Worker};
 
-/// The other drains of one `cb queue run`.
+/// How long a signal waits at most until the drains hear of it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The drains of one `cb queue run`.
 pub struct Workers {
     /// How many there shall be.
     wanted: u64,
@@ -23,9 +27,10 @@ impl Workers {
         Workers { wanted: 0, args: Vec::new(), running: Vec::new() }
     }
 
-    /// So many that with this one there are `jobs`, to be started later.
+    /// So many, to be started later; for one job at a time nobody is needed.
     pub fn new(drainer: &Drainer<'_>, jobs: u64) -> Self {
-        Workers { wanted: jobs - 1, args: arguments(drainer), running: Vec::new() }
+        let wanted = if jobs > 1 { jobs } else { 0 };
+        Workers { wanted, args: arguments(drainer), running: Vec::new() }
     }
 
     /// Whether they are yet to be started.
@@ -33,40 +38,55 @@ impl Workers {
         self.wanted > 0
     }
 
-    /// Starts them.
+    /// Has them drain, until they find nothing more to do or a signal ends them;
+    /// that signal. What they did is added to the tally.
     ///
     /// # Errors
     ///
-    /// That a process cannot be started; those that were go on.
-    pub fn start(&mut self, startup: &Startup) -> Result<(), Error> {
+    /// That a process cannot be started; those that were have ended by then.
+    pub fn work(
+        &mut self,
+        startup: &Startup,
+        voice: &Voice<'_>,
+        tally: &mut Tally,
+    ) -> Result<Option<i32>, Error> {
+        let mut failed = None;
         for _ in 0..std::mem::take(&mut self.wanted) {
-            self.running.push(Worker::start(&self.args, startup)?);
-        }
-        Ok(())
-    }
-
-    /// Passes a signal on to them.
-    pub fn tell(&self, signal: i32) {
-        self.running.iter().for_each(|worker| worker.tell(signal));
-    }
-
-    /// Waits for their end; what they did.
-    pub fn finish(self, startup: &Startup, voice: &Voice<'_>) -> Tally {
-        let mut tally = Tally::default();
-        if !self.running.is_empty() {
-            // Ended while it waits, this process takes them with it.
-            startup.unblock_signals();
-        }
-        for worker in self.running {
-            match worker.wait() {
-                Ok((_, said)) => match serde_json::from_slice::<Tally>(&said) {
-                    Ok(theirs) => tally.merge(theirs),
-                    Err(_) => voice.say("one of the drains ended without a word"),
-                },
-                Err(error) => voice.say(format_args!("cannot wait for a drain: {}", plain(&error))),
+            match Worker::start(&self.args, startup) {
+                Ok(worker) => self.running.push(worker),
+                Err(error) => failed = Some(error),
             }
         }
-        tally
+        let mut ended_by = None;
+        while !self.running.is_empty() {
+            if let Some(signal) = process::pause(Duration::ZERO) {
+                self.running.iter().for_each(|worker| worker.tell(signal));
+                ended_by = Some(signal);
+            }
+            let done = match Worker::first_done(&self.running, Some(LOOK_EVERY)) {
+                Ok(done) => done,
+                // Then they are waited for one after the other.
+                Err(_) => Some(0),
+            };
+            if let Some(place) = done {
+                tally.merge(told(self.running.swap_remove(place), voice));
+            }
+        }
+        failed.map_or(Ok(ended_by), Err)
+    }
+}
+
+/// Waits for the end of one; what it did.
+fn told(worker: Worker, voice: &Voice<'_>) -> Tally {
+    match worker.wait() {
+        Ok((_, said)) => serde_json::from_slice(&said).unwrap_or_else(|_| {
+            voice.say("one of the drains ended without a word");
+            Tally::default()
+        }),
+        Err(error) => {
+            voice.say(format_args!("cannot wait for a drain: {}", plain(&error)));
+            Tally::default()
+        }
     }
 }
 

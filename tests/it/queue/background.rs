@@ -22,18 +22,7 @@ fn check_drained(cb: &Cb, ids: &[String]) {
     eventually("all are done", || cb.states() == vec!["done"; ids.len()]);
     let ran: Vec<String> = ids.iter().map(|id| format!("{id} closed")).collect();
     assert_eq!(cb.lines("ledger"), ran);
-    rested(cb);
-}
-
-/// No drain is at work in the background.
-#[track_caller]
-pub fn rested(cb: &Cb) {
-    let drain = cb.queue("drain").canonicalize().expect("a lock file");
-    eventually("the drain has left", || {
-        let out =
-            Command::new("flock").args(["-n".as_ref(), drain.as_os_str()]).arg("true").status();
-        out.expect("flock runs").success()
-    });
+    cb.rested("pay");
 }
 
 #[test]
@@ -70,7 +59,7 @@ fn the_trial_of_a_drain_lets_the_rest_follow() {
     let lines = cb.lines("ledger");
     assert_eq!(lines[0], format!("{} half-open", ids[0]));
     assert_eq!(lines[1..], ids[1..].iter().map(|id| format!("{id} closed")).collect::<Vec<_>>());
-    rested(&cb);
+    cb.rested("pay");
 }
 
 #[test]
@@ -90,7 +79,7 @@ fn a_call_that_failed_and_was_queued_is_tried_again_in_the_background() {
     bounded(exec).code(76).one_line("queued as");
     eventually("it is done", || cb.states() == ["done"]);
     assert_eq!(cb.lines("ledger"), ["ran"; 3]);
-    rested(&cb);
+    cb.rested("pay");
 }
 
 #[test]
@@ -128,7 +117,7 @@ fn a_drain_in_the_background_holds_no_pipe_of_the_caller() {
     eventually("it is done", || cb.states() == ["done"]);
     let drain = fs::read_to_string(cb.path("drain")).expect("a list");
     assert!(!drain.contains("pipe:") || drain.matches("pipe:").count() == 1, "{drain}");
-    rested(&cb);
+    cb.rested("pay");
 }
 
 #[test]
@@ -141,7 +130,7 @@ fn the_drain_outlives_who_started_it_and_a_job_that_waits() {
     cb.run(["reset", "pay"]).code(0);
     eventually("it is done", || cb.states() == ["done"]);
     assert_eq!(cb.lines("tries"), ["1", "2", "3"]);
-    rested(&cb);
+    cb.rested("pay");
 }
 
 #[test]
@@ -157,12 +146,12 @@ fn a_drain_in_the_background_that_is_killed_loses_nothing() {
     send(cb.pid("drainer"), libc::SIGKILL);
     cb.touch("go");
     eventually("the job has ended", || !alive(job));
-    rested(&cb);
+    cb.rested("pay");
     cb.run(["trip", "pay"]).code(0);
     cb.run(["reset", "pay"]).code(0);
     eventually("the rest is done", || cb.state_of(&second) == "done");
     assert_eq!(cb.state_of(&first), "doubt");
-    rested(&cb);
+    cb.rested("pay");
 }
 
 #[test]

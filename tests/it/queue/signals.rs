@@ -1,6 +1,6 @@
 //! Drains and jobs that people end, stop and continue.
 
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 
 use super::*;
 use crate::live::{Live, alive, state};
@@ -77,24 +77,30 @@ fn an_idempotent_job_that_a_person_breaks_off_runs_again() {
 fn several_drains_end_together() {
     for options in [&["--jobs", "3"][..], &["--jobs", "3", "--watch"]] {
         let cb = manual();
-        let script = "trap '' TERM; touch in.$CB_JOB_ID; while [ ! -e go ] && [ -e $PWD ]; \
-                      do sleep 0.02; done";
+        let script = "trap 'touch told.$CB_JOB_ID' TERM; touch in.$CB_JOB_ID; \
+                      while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done";
         for _ in 0..6 {
             cb.add_sh(&[], script);
         }
         let live = draining(&cb, options);
-        let at_work =
-            || names_in(&cb.path("")).iter().filter(|name| name.starts_with("in.")).count();
-        eventually("three are at work", || at_work() == 3);
+        let count = |what: &str| {
+            names_in(&cb.path("")).iter().filter(|name| name.starts_with(what)).count()
+        };
+        eventually("three are at work", || count("in.") == 3);
         live.send(libc::SIGTERM);
+        eventually("each of them hears of it", || count("told.") == 3);
         cb.touch("go");
         let ran = live.end();
         match options.len() {
-            2 => assert_eq!(ran.status().code(), None, "{ran}"),
+            2 => assert_eq!(ran.status().signal(), Some(libc::SIGTERM), "{ran}"),
             _ => assert_eq!(ran.status().code(), Some(0), "{ran}"),
         }
-        eventually("nobody works any more", || !cb.states().contains(&"running".to_owned()));
-        assert!(!cb.states().contains(&"doubt".to_owned()), "{:?}", cb.states());
+        assert!(!cb.states().contains(&"running".to_owned()), "{ran}");
+        assert_eq!(count("in."), 3, "{ran}");
+        let mut states = cb.states();
+        states.sort();
+        assert_eq!(states, [["done"; 3], ["pending"; 3]].concat(), "{ran}");
+        ran.stdout_has("3 done; 3 left: ended by signal 15");
     }
 }
 
