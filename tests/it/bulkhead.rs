@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -310,6 +311,61 @@ fn killed_holders_never_let_in_more_nor_keep_others_out() {
         first.end().signal(libc::SIGKILL);
         assert_eq!(cb.lines("ran").len(), round + 1);
     }
+}
+
+#[test]
+fn a_storm_of_kills_leaves_nothing_in_the_way() {
+    let kills = scaled("CB_TEST_KILLS", 150);
+    let cb = Cb::new();
+    let options = [
+        "--max-wait=1h",
+        "--on-open=cache",
+        "--on-failure=cache",
+        "--retries=1",
+        "--retry-delay=1ms",
+        "--consecutive-failures=0",
+        "--failure-rate=0",
+    ];
+    // What it says depends on nothing, whether it succeeds depends on the attempt.
+    let script = "seq 3000; test $(($$ % 3)) != 0";
+    let errors = cb.path("errors");
+    thread::scope(|scope| {
+        for worker in 0..6 {
+            let (cb, errors) = (&cb, &errors);
+            scope.spawn(move || {
+                for round in 0..kills.div_ceil(6) {
+                    let held = ["--hold-stdout"];
+                    let more: &[&str] = if round % 2 == 0 { &held } else { &[] };
+                    let mut command = limited(cb, "3", &[&options[..], more].concat(), script);
+                    let stderr = fs::File::options().create(true).append(true).open(errors);
+                    command.stdout(Stdio::null()).stderr(stderr.expect("a file"));
+                    let mut child = command.spawn().expect("cb starts");
+                    thread::sleep(Duration::from_micros(
+                        (worker * 7919 + round * 104_729) as u64 % 25_000,
+                    ));
+                    child.kill().expect("ours");
+                    child.wait().expect("it ends");
+                }
+            });
+        }
+    });
+    let said = cb.lines("errors");
+    let odd = said.iter().find(|line| {
+        !["failed (exit status 1)", "not tried again: "].iter().any(|known| line.contains(known))
+    });
+    assert_eq!(odd, None);
+    // The very next call has room, and nobody stands before it.
+    let ran = Ran::of(limited(&cb, "1", &["--on-open=cache"], "seq 3000; test $(($$ % 3)) != 3"));
+    ran.code(0).stderr("");
+    assert_eq!(waiting(&cb), 0);
+    // What was kept is whole, whoever was killed while keeping it.
+    let whole: String = (1..=3000).map(|line| format!("{line}\n")).collect();
+    cb.run(["trip", "-q", "pay"]).code(0);
+    let ran = Ran::of(limited(&cb, "1", &["-q", "--on-open=cache", "--on-open=exit:0"], script));
+    let text = ran.code(0).stdout_text();
+    assert!(text == whole || text.is_empty(), "{} bytes", text.len());
+    cb.run(["cache", "drop", "pay"]).code(0);
+    assert_eq!(fs::read_dir(cb.store().join("pay/cache")).expect("it is there").count(), 0);
 }
 
 #[test]
