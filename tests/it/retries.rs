@@ -188,6 +188,39 @@ fn a_person_who_ends_an_attempt_ends_all() {
 }
 
 #[test]
+fn a_failure_of_a_call_that_was_told_to_end_is_the_last() {
+    let ways: [(i32, &str, &[&str], i32); 2] = [
+        // "Read your files again" may also mean: end.
+        (libc::SIGHUP, "trap 'exit 1' HUP", &[], 1),
+        (libc::SIGTERM, "trap 'touch got' TERM", &["--timeout=3", "--kill-after=0.1"], 137),
+    ];
+    for (signal, trap, more, code) in ways {
+        let cb = Cb::new();
+        let script =
+            format!("{trap}; echo x >> attempts; touch ready; while :; do sleep 0.02; done");
+        let stands_in = ["--on-failure=run:touch stood-in", "-q"];
+        let mut command = sh(&cb, &[&soon("3")[..], more, &stands_in].concat(), &script);
+        command.process_group(0);
+        let live = Live::start(command);
+        cb.sees("ready");
+        live.send(signal);
+        live.end().code(code);
+        assert_eq!((cb.lines("attempts").len(), cb.total("pay", "failed")), (1, 1), "{trap}");
+        assert!(!cb.path("stood-in").exists(), "{trap}");
+    }
+    // One that is only told something goes on, and is tried again.
+    let cb = Cb::new();
+    let script = "echo x >> attempts; test $CB_ATTEMPT = 2 && exit 0; trap 'exit 1' USR1; \
+                  touch ready; while :; do sleep 0.02; done";
+    let mut command = sh(&cb, &soon("3"), script);
+    command.process_group(0);
+    let live = Live::start(command);
+    cb.sees("ready");
+    live.send(libc::SIGUSR1);
+    live.end().code(0).one_line("attempt 1 of 4 failed (exit status 1)");
+}
+
+#[test]
 fn a_person_ends_the_pause() {
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let cb = Cb::new();
