@@ -95,9 +95,9 @@ impl<'a> Report<'a> {
         Report { before, after, ..self }
     }
 
-    /// With so many attempts that ran.
+    /// With so many attempts; the last one counts only where it was started.
     pub fn tried(self, attempts: u32) -> Self {
-        Report { attempts: if self.ran { attempts } else { 0 }, ..self }
+        Report { attempts: attempts.saturating_sub(u32::from(!self.ran)), ..self }
     }
 
     /// With what stood in.

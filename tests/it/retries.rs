@@ -143,6 +143,21 @@ fn pauses(options: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn an_attempt_that_cannot_be_started_is_none() {
+    let cb = Cb::new();
+    let program = cb.path("program");
+    fs::write(&program, "#!/bin/sh\nrm \"$0\"; exit 1\n").unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let result = cb.path("result");
+    let options = [&soon("3")[..], &["--result-file", result.to_str().expect("UTF-8")]].concat();
+    let ran = cb.exec_with(options, "pay", [&program]).code(127);
+    ran.stderr_has("attempt 1 of 4 failed (exit status 1)").stderr_has("cannot run");
+    let told = report(&cb);
+    assert_eq!((&told["attempts"], &told["ran"]), (&1.into(), &false.into()));
+    assert_eq!((cb.total("pay", "failed"), cb.total("pay", "ignored")), (1, 1));
+}
+
+#[test]
 fn the_pause_grows_to_its_cap() {
     let base = ["--retries=5", "--retry-delay=10ms", "--retry-jitter=0"];
     let with = |more: &[&str]| pauses(&[&base[..], more].concat());
