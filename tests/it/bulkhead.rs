@@ -242,10 +242,13 @@ fn a_slot_is_free_while_a_call_waits_for_its_next_attempt() {
 #[test]
 fn an_attempt_without_room_ends_the_attempts() {
     let cb = Cb::new();
-    let options = ["--retries", "1", "--retry-delay", "1s", "--retry-jitter", "0%"];
+    let options = ["--retries", "1", "--retry-delay", "2s", "--retry-jitter", "0%"];
     let live = Live::start(limited(&cb, "1", &options, "exit 4"));
-    eventually("it waits", || live.stderr_so_far().contains("next in 1s"));
+    eventually("it waits", || live.stderr_so_far().contains("next in 2s"));
+    // However long the other takes to come, it is there first.
+    live.send(libc::SIGSTOP);
     let other = hold(&cb, "1", "gate");
+    live.send(libc::SIGCONT);
     let ran = live.end().code(4);
     ran.stderr_has("cb: pay: not tried again: a call is in flight already\n");
     cb.open_gate("gate");

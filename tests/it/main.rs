@@ -28,6 +28,7 @@ mod queue;
 mod queue_storm;
 mod regressions;
 mod retries;
+mod retries_stdin;
 mod rooms;
 mod simulate;
 mod smoke;
