@@ -190,10 +190,10 @@ impl<'a> Call<'a> {
         let delay = retry.wait();
         let pause = delay.after(self.attempts, SystemClock::default().draw());
         let passed = clock::monotonic().saturating_sub(self.began);
-        let why_not = if self.stdin.as_ref().is_some_and(|stdin| stdin.again().is_err()) {
-            Some(format!("its stdin is over {} MiB", STDIN_MAX >> 20))
+        let why_not = if let Some(Err(why)) = self.stdin.as_ref().map(Stdin::again) {
+            Some(why.to_string())
         } else if ran.held.as_ref().is_some_and(Capture::was_released) {
-            Some(format!("its output is over {} MiB, and was passed on", HELD_MAX >> 20))
+            Some("its output was too much to hold back, and was passed on".to_owned())
         } else {
             let over = |max: &Duration| passed.saturating_add(pause) > *max;
             let max = retry.max_time.filter(over).map(duration);

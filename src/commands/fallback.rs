@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::model::State;
 use crate::model::backoff::millis;
 use crate::model::outcome::{End, ExitReport};
-use crate::process::{self, Input, Notice, Request, Stdin};
+use crate::process::{self, Input, NotAgain, Notice, Request, Stdin};
 use crate::render::times::rough;
 use crate::settings::Action;
 
@@ -242,6 +242,9 @@ impl Stage<'_, '_> {
 pub fn read_stdin(stdin: &mut Stdin, max: u64) -> Result<Vec<u8>, Error> {
     match stdin.read_all(max) {
         Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) if let Err(why @ NotAgain::NotKept(_)) = stdin.again() => {
+            Err(Error::Usage(why.to_string()))
+        }
         Ok(None) => Err(Error::Usage(format!(
             "its stdin is over {max} bytes (queue_stdin_max): give it a file by name instead"
         ))),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::action::ACTIONS;
 use super::parse::NAMES_SPAN;
-use super::size::{self, SIZE_MAX};
+use super::size;
 use crate::model::policy::{DURATION_MAX, HALF_OPEN_CALLS_MAX, WINDOW_CALLS_MAX};
 use crate::model::text;
 
@@ -92,8 +92,11 @@ pub enum Kind {
     Drain,
     /// Names of environment variables.
     Names,
-    /// A number of bytes, up to [`SIZE_MAX`].
-    Size,
+    /// A number of bytes, up to this.
+    Size {
+        /// The largest.
+        max: u64,
+    },
     /// `true` or `false`.
     Switch,
 }
@@ -122,6 +125,12 @@ const NS: Duration = Duration::from_nanos(1);
 const RULE: Kind = Kind::Count { min: 0, max: WINDOW_CALLS_MAX };
 const TRIALS: Kind = Kind::Count { min: 1, max: HALF_OPEN_CALLS_MAX };
 
+/// Each of these is looked at by a call that finds none free.
+const CONCURRENT_MAX: u32 = 1000;
+/// A job holds its stdin in one piece.
+const STDIN_MAX: u64 = 64 << 20;
+const OUTPUT_MAX: u64 = 1 << 30;
+
 static SPECS: [Spec; KEY_COUNT] = [
     spec("window", Kind::Window, false),
     spec("consecutive_failures", RULE, false),
@@ -143,7 +152,7 @@ static SPECS: [Spec; KEY_COUNT] = [
     spec("failure_codes", Kind::Codes { empty: false }, true),
     spec("open_exit_code", Kind::Code, false),
     spec("on_store_error", Kind::OnStoreError, false),
-    spec("max_concurrent", Kind::Count { min: 1, max: 10_000 }, true),
+    spec("max_concurrent", Kind::Count { min: 1, max: CONCURRENT_MAX }, true),
     spec("max_wait", Kind::Duration { min: MS }, true),
     spec("retries", Kind::Count { min: 0, max: 1000 }, false),
     spec("retry_delay", Kind::Duration { min: MS }, false),
@@ -159,9 +168,9 @@ static SPECS: [Spec; KEY_COUNT] = [
     spec("max_age", Kind::Duration { min: MS }, false),
     spec("attempt_delay", Kind::Duration { min: MS }, false),
     spec("queue_env", Kind::Names, true),
-    spec("queue_stdin_max", Kind::Size, false),
+    spec("queue_stdin_max", Kind::Size { max: STDIN_MAX }, false),
     spec("queue_max", Kind::Count { min: 1, max: 1_000_000 }, false),
-    spec("cache_max", Kind::Size, false),
+    spec("cache_max", Kind::Size { max: OUTPUT_MAX }, false),
     spec("cache_cwd", Kind::Switch, false),
     spec("cache_env", Kind::Names, true),
 ];
@@ -299,9 +308,9 @@ impl Key {
                 format!("a list of variables' names, such as [\"LANG\", \"TZ\"], {NAMES_SPAN}")
             }
             Kind::Names => format!("variables' names, such as LANG,TZ, {NAMES_SPAN}"),
-            Kind::Size => format!(
+            Kind::Size { max } => format!(
                 "bytes, or a size such as {quote}512KiB{quote} or {quote}8MB{quote}, at most {}",
-                size::show(SIZE_MAX)
+                size::show(max)
             ),
             Kind::Switch => "true or false".to_owned(),
         };

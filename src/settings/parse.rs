@@ -49,7 +49,7 @@ pub fn value(key: Key, raw: &Raw<'_>) -> Result<Value, Why> {
         Kind::Actions => action::read(raw).map(Value::Actions),
         Kind::Drain => choice(raw, Drain::from_name).map(Value::Drain),
         Kind::Names => names(raw).map(Value::Names),
-        Kind::Size => size::read(raw).map(Value::Size),
+        Kind::Size { max } => size::read(raw, max).map(Value::Size),
         Kind::Switch => switch(raw).map(Value::Switch),
     }
 }

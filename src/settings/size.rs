@@ -3,9 +3,6 @@
 use super::parse::{Why, is_integer, utf8, wrong_type};
 use super::value::Raw;
 
-/// The largest size that any setting takes: 1 GiB.
-pub const SIZE_MAX: u64 = 1 << 30;
-
 /// The units, the larger of each kind first, as a size is shown.
 const UNITS: [(&str, u64); 6] = [
     ("GiB", 1 << 30),
@@ -16,12 +13,12 @@ const UNITS: [(&str, u64); 6] = [
     ("kB", 1_000),
 ];
 
-/// A size as it was written, at most [`SIZE_MAX`].
-pub(super) fn read(raw: &Raw<'_>) -> Result<u64, Why> {
+/// A size as it was written, at most this.
+pub(super) fn read(raw: &Raw<'_>, max: u64) -> Result<u64, Why> {
     let text = match raw {
         Raw::Integer(number, _) => {
             let size = number.and_then(|number| u64::try_from(number).ok());
-            return within(size);
+            return within(size, max);
         }
         Raw::Word(word) => utf8(word)?,
         Raw::Text(text) if is_integer(text) => {
@@ -50,11 +47,11 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<u64, Why> {
             None => return Err("unknown unit".into()),
         },
     };
-    within(digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)))
+    within(digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)), max)
 }
 
-fn within(size: Option<u64>) -> Result<u64, Why> {
-    size.filter(|size| *size <= SIZE_MAX).ok_or_else(|| "out of range".into())
+fn within(size: Option<u64>, max: u64) -> Result<u64, Why> {
+    size.filter(|size| *size <= max).ok_or_else(|| "out of range".into())
 }
 
 /// A size, exactly, in the shortest words that read back: `8MiB`, `1500`.

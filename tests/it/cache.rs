@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::live::{Live, send};
-use crate::support::{Cb, Ran, eventually};
+use crate::support::{Cb, Ran, binary, eventually};
 
 pub const CACHED: [&str; 2] = ["--on-open", "cache"];
 
@@ -290,11 +290,36 @@ fn outputs_are_listed_shown_and_dropped() {
 }
 
 #[test]
+fn an_output_that_cannot_be_shown_is_an_error() {
+    let cb = Cb::new();
+    cb.exec_with(CACHED, "pay", ["seq", "100000"]).code(0);
+    let key = kept(&cb)[0]["key"].as_str().expect("a key").to_owned();
+    let shell = |script: &str| {
+        let mut command = Command::new("bash");
+        cb.environ(&mut command);
+        command.args(["--norc", "-c", script]).env("CB", binary()).env("KEY", &key);
+        Ran::of(command)
+    };
+    for words in ["cache show pay $KEY", "cache list", "cache list --json"] {
+        let full = shell(&format!("\"$CB\" {words} > /dev/full")).code(125).stdout("");
+        full.one_line("cannot write to stdout: No space left on device");
+        shell(&format!("\"$CB\" {words} >&-")).code(125).one_line("stdout");
+    }
+    // Whoever has read enough goes, and nobody complains.
+    let ran = shell("\"$CB\" cache show pay $KEY | head -n 1; echo ${PIPESTATUS[0]}").stderr("");
+    assert!(["1\n0\n", "1\n141\n"].contains(&ran.stdout_text().as_str()), "{ran}");
+    trip(&cb, "pay");
+    let replay = "\"$CB\" exec -q --on-open cache pay -- seq 100000";
+    let ran = shell(&format!("{replay} | head -n 1; echo ${{PIPESTATUS[0]}}")).stderr("");
+    assert!(["1\n0\n", "1\n141\n"].contains(&ran.stdout_text().as_str()), "{ran}");
+}
+
+#[test]
 fn what_is_kept_is_for_its_owner_alone() {
     let cb = Cb::new();
     let mut command = Command::new("sh");
     cb.environ(&mut command);
-    command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(crate::support::binary());
+    command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(binary());
     command.args(["exec", "--on-open", "cache", "pay", "--", "echo", "secret"]);
     Ran::of(command).code(0);
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;

@@ -5,9 +5,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use crate::cache::{CACHED, files, kept, trip};
-use crate::live::{Live, ended, send};
+use crate::live::{Live, alive, ended, send, stat};
 use crate::pty::Pty;
 use crate::store::{bounded, can};
 use crate::support::{Cb, Ran, binary, eventually};
@@ -123,6 +124,34 @@ fn a_reader_that_goes_away_ends_it_as_without_cb() {
 }
 
 #[test]
+fn a_command_that_ignores_pipes_sees_the_error_as_without_cb() {
+    let cb = Cb::new();
+    let ends = "| head -n 1; echo ${PIPESTATUS[0]}";
+    let alone = bash(&cb, &format!("trap '' PIPE; yes {ends}"));
+    let through =
+        bash(&cb, &format!("trap '' PIPE; \"$CB\" exec --on-open cache pay -- yes {ends}"));
+    assert_eq!(through.stdout_text(), alone.stdout_text());
+    assert_eq!(through.stderr_text(), alone.stderr_text());
+}
+
+#[test]
+fn a_command_that_closes_its_stdout_runs_on() {
+    let cb = Cb::new();
+    cb.gate("go");
+    let script = "echo all; exec >&-; touch ready; read _ < go; exit 0";
+    let live = Live::start(cb.sh(CACHED, "pay", script));
+    cb.sees("ready");
+    // cb has nothing to do meanwhile: it sleeps, and does not ask again and again.
+    let ticks = || stat(live.pid(), 14) + stat(live.pid(), 15);
+    let before = ticks();
+    thread::sleep(Duration::from_millis(300));
+    assert!(ticks() - before < 10, "it is busy");
+    cb.open_gate("go");
+    live.end().code(0).stdout("all\n").stderr("");
+    assert_eq!(kept(&cb)[0]["bytes"], 4);
+}
+
+#[test]
 fn a_part_is_not_kept() {
     let cb = Cb::new();
     // It takes no notice, and succeeds.
@@ -194,6 +223,19 @@ fn a_full_stdout_is_one_line_and_no_success() {
 }
 
 #[test]
+fn a_report_of_a_failure_stays_one_where_the_replay_fails() {
+    let cb = Cb::new();
+    let exec =
+        "\"$CB\" exec --result-file result --on-failure cache pay -- sh -c 'echo hi; exit $CODE'";
+    bash(&cb, &format!("CODE=0 {exec}")).code(0);
+    let ran = bash(&cb, &format!("CODE=4 {exec} > /dev/full"));
+    ran.code(125).stderr_has("cannot write to stdout: No space left on device\n");
+    let [report] = &cb.lines("result")[..] else { panic!("{:?}", cb.lines("result")) };
+    let report: serde_json::Value = serde_json::from_str(report).expect("JSON");
+    assert_eq!((&report["ran"], &report["attempts"]), (&true.into(), &1.into()));
+}
+
+#[test]
 fn a_slow_reader_delays_no_outcome() {
     let cb = Cb::new();
     for options in [&[][..], &["--retries", "1"]] {
@@ -230,6 +272,24 @@ fn a_slow_reader_delays_no_timeout() {
     live.stdout = None;
     assert_eq!(ended(&mut live.child).code(), Some(124));
     assert_eq!(files(&cb, "pay"), [] as [&str; 0]);
+}
+
+#[test]
+fn a_timeout_ends_all_that_hold_the_pipe() {
+    for options in WAYS {
+        let cb = Cb::new();
+        let script = "trap '' TERM; sleep 60 & echo $! > pid; echo part; wait; exec sleep 60";
+        let mut command = cb.command(["exec", "--timeout=1", "--kill-after=0.1", "--retries=0"]);
+        command.args(options.iter().take(2)).args(["pay", "--", "sh", "-c", script]);
+        command.current_dir(cb.path(""));
+        let live = Live::start(command);
+        let child = cb.pid("pid");
+        let ran = live.end().code(137);
+        eventually("it is gone", || !alive(child));
+        assert!(ran.stdout_text().starts_with("part\n"), "{ran}");
+        ran.stderr_has("timed out after 1s").stderr_has("killed");
+        assert_eq!(files(&cb, "pay"), [] as [&str; 0]);
+    }
 }
 
 #[test]

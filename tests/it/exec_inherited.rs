@@ -13,13 +13,16 @@ use crate::support::{Cb, Ran, binary};
 type Prepare = fn(&mut Command);
 
 /// Options that must not show in what a child inherits.
-const OPTIONS: [&[&str]; 6] = [
+const OPTIONS: [&[&str]; 9] = [
     &[],
     &["--timeout", "60", "--foreground"],
     &["--result-file", "result"],
     &["--die-with-parent"],
     &["-q", "--permit-ttl", "1m"],
     &["--window", "60s", "--slow-call", "1s", "--slow-rate", "50%"],
+    &["--max-concurrent", "5", "--max-wait", "1s", "--retries", "1"],
+    &["--on-open", "cache"],
+    &["--hold-stdout", "--retries", "1", "--on-failure", "run:false"],
 ];
 
 fn nothing(_: &mut Command) {}

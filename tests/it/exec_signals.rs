@@ -19,8 +19,9 @@ const SENT: [(i32, &str); 6] = [
     (libc::SIGUSR2, "USR2"),
 ];
 
-/// With and without a group of the child's own.
-const BOTH: [&[&str]; 2] = [&[], &["--timeout", "60"]];
+/// With and without a group of the child's own, its output through cb or not.
+const ALL: [&[&str]; 4] =
+    [&[], &["--timeout", "60"], &["--on-open", "cache"], &["--timeout", "60", "--hold-stdout"]];
 
 fn sh(cb: &Cb, options: &[&str], script: &str) -> Command {
     let mut command = cb.command(["exec"]);
@@ -59,7 +60,7 @@ fn deliveries(options: &[&str], signal: i32, name: &str, count: usize) -> usize 
 #[test]
 fn each_signal_reaches_the_child_once() {
     for (signal, name) in SENT.into_iter().chain([(libc::SIGWINCH, "WINCH"), (37, "RTMIN+3")]) {
-        for options in BOTH {
+        for options in ALL {
             assert_eq!(deliveries(options, signal, name, 4), 4, "{name} {options:?}");
         }
     }
@@ -68,7 +69,7 @@ fn each_signal_reaches_the_child_once() {
 #[test]
 fn cb_outlives_the_child_and_ends_as_it_does() {
     for (signal, name) in SENT {
-        for options in BOTH {
+        for options in ALL {
             let cb = Cb::new();
             let script = format!(
                 "trap 'touch got; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; touch done; exit 7' \
@@ -88,7 +89,7 @@ fn cb_outlives_the_child_and_ends_as_it_does() {
 
 #[test]
 fn a_call_that_a_person_ended_is_ignored() {
-    for options in BOTH {
+    for options in ALL {
         let cb = Cb::new();
         let options: Vec<&str> =
             options.iter().copied().chain(["--consecutive-failures", "1"]).collect();
@@ -107,7 +108,7 @@ fn a_call_that_a_person_ended_is_ignored() {
 #[test]
 fn a_code_after_a_request_to_end_is_ignored() {
     let check = |signal: i32, trap: &str, code: i32, total: &str| {
-        for options in BOTH {
+        for options in ALL {
             let cb = Cb::new();
             let script = format!("{trap}; touch ready; while :; do sleep 0.02; done");
             let live = Live::start(sh(&cb, options, &script));
@@ -128,7 +129,7 @@ fn a_code_after_a_request_to_end_is_ignored() {
 
 #[test]
 fn a_signal_that_others_send_to_the_child_is_a_failure() {
-    for options in BOTH {
+    for options in ALL {
         let cb = Cb::new();
         let live = Live::start(sh(&cb, options, "echo $$ > pid; exec sleep 60"));
         send(cb.pid("pid"), libc::SIGTERM);
@@ -153,7 +154,7 @@ fn an_ignored_trial_gives_its_permit_back() {
 
 #[test]
 fn tstp_and_cont_stop_and_resume_both() {
-    for options in BOTH {
+    for options in ALL {
         let cb = Cb::new();
         cb.gate("go");
         let script = "echo $$ > pid; read _ < go; exit 7";
@@ -177,7 +178,7 @@ fn tstp_and_cont_stop_and_resume_both() {
 
 #[test]
 fn a_child_that_stops_itself_stops_cb_and_goes_on_with_it() {
-    for options in BOTH {
+    for options in ALL {
         let cb = Cb::new();
         let script = "echo $$ > pid; kill -TSTP $$; exit 7";
         let live = Live::start(sh(&cb, options, script));
@@ -241,7 +242,7 @@ fn a_stopped_child_that_is_told_to_end_is_not_waited_for() {
 
 #[test]
 fn after_kill_nine_of_cb_the_child_goes_on() {
-    for options in BOTH {
+    for options in ALL {
         let cb = Cb::new();
         let script =
             "echo $$ > pid; while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; touch done";
@@ -274,7 +275,7 @@ fn with_die_with_parent_the_child_gets_a_term() {
 
 #[test]
 fn after_kill_nine_of_cb_its_trial_is_free_at_once() {
-    for options in BOTH {
+    for options in ALL {
         let cb = Cb::new();
         cb.make_due("x");
         let script =

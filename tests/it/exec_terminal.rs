@@ -7,8 +7,17 @@ use crate::live::{Live, alive, stat, state};
 use crate::pty::{CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z, Pty};
 use crate::support::{Cb, binary, eventually};
 
-/// Without a group of the child's own, with one, and with a limit but no group.
-const ALL: [&str; 3] = ["", "--timeout 100", "--timeout 100 --foreground"];
+/// Without a group of the child's own, with one, and with a limit but no group;
+/// and the first two with its output through cb.
+const ALL: [&str; 5] = [
+    "",
+    "--timeout 100",
+    "--timeout 100 --foreground",
+    "--on-open cache",
+    "--timeout 100 --on-open cache",
+];
+/// Those of them where the command itself writes to the terminal.
+const WRITERS: [&str; 3] = [ALL[0], ALL[1], ALL[2]];
 
 /// The field of a process's stat that is its group.
 const GROUP: usize = 5;
@@ -421,7 +430,7 @@ fn cb_can_lead_the_session() {
 
 #[test]
 fn output_of_a_background_job_under_tostop_waits_for_fg() {
-    for options in ALL {
+    for options in WRITERS {
         let cb = Cb::new();
         script(&cb, "echo $$ > pid; echo out\"\"put; exit 7");
         let mut bash = Pty::bash(&cb);

@@ -3,11 +3,10 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::live::{Live, alive};
+use crate::live::Live;
 use crate::support::{Cb, Ran, eventually};
 
 /// Tells all that a stand-in is told.
@@ -15,20 +14,20 @@ const TELL: &str = "run:printf '%s|' \"$CB_BREAKER\" \"$CB_REASON\" \"$CB_STATE\
                     \"$CB_RETRY_AFTER\" \"$CB_EXIT_CODE\"";
 
 /// A cb whose breaker is open.
-fn open() -> Cb {
+pub fn open() -> Cb {
     let cb = Cb::new();
     trip(&cb);
     cb
 }
 
 #[track_caller]
-fn trip(cb: &Cb) {
+pub fn trip(cb: &Cb) {
     cb.run(["trip", "-q", "pay", "--for", "1h"]).code(0);
 }
 
 /// Runs a call with a report of it; how cb ended, and the report.
 #[track_caller]
-fn reported(cb: &Cb, options: &[&str], command: &[&str]) -> (Ran, Value) {
+pub fn reported(cb: &Cb, options: &[&str], command: &[&str]) -> (Ran, Value) {
     let path = cb.path("result");
     let file = ["--result-file", path.to_str().expect("UTF-8")];
     let ran = cb.exec_with(file.iter().chain(options), "pay", command);
@@ -114,6 +113,76 @@ fn a_stand_in_learns_how_a_call_failed() {
     assert_eq!((cb.total("pay", "failed"), cb.total("pay", "succeeded")), (4, 0));
 }
 
+/// How every action serves: its name in a report, the status, and stdout.
+const ACTIONS: [(&str, Option<&str>, i32, &str); 5] = [
+    ("exit:9", None, 9, ""),
+    ("run:echo other; exit 8", Some("run"), 8, "other\n"),
+    ("cache", Some("cache"), 0, "good\n"),
+    ("cache:1h", Some("cache"), 0, "good\n"),
+    ("queue", Some("queue"), 76, ""),
+];
+
+/// Every action where this happens to a call of `sh -c 'eval "$SCRIPT"'`.
+#[track_caller]
+fn each_action(cb: &Cb, option: &str, script: &str, options: &[&str]) {
+    for (action, fallback, code, stdout) in ACTIONS {
+        let path = cb.path("result");
+        let mut command = cb.command(["exec", "--drain", "manual", option, action]);
+        command.arg("--result-file").arg(&path).args(options).env("SCRIPT", script);
+        command.args(["pay", "--", "sh", "-c", "eval \"$SCRIPT\""]);
+        let ran = Ran::of(command).code(code).stdout(stdout);
+        assert_eq!(
+            ran.stderr_text().matches("stands in").count()
+                + ran.stderr_text().matches("queued as").count(),
+            1
+        );
+        let report: Value =
+            serde_json::from_slice(&fs::read(&path).expect("a report")).expect("JSON");
+        assert_eq!(report["fallback"].as_str(), fallback, "{action}: {report}");
+        assert_eq!(report["job_id"].is_string(), fallback == Some("queue"), "{report}");
+    }
+}
+
+/// Keeps a good output of the call in question.
+#[track_caller]
+fn keep_good(cb: &Cb) {
+    let mut command = cb.command(["exec", "--on-open", "cache", "pay", "--"]);
+    command.args(["sh", "-c", "eval \"$SCRIPT\""]).env("SCRIPT", "echo good");
+    Ran::of(command).code(0).stdout("good\n");
+}
+
+#[test]
+fn each_action_serves_whatever_happened() {
+    let cb = Cb::new();
+    keep_good(&cb);
+    let closed = ["--consecutive-failures", "0", "--failure-rate", "0"];
+    each_action(&cb, "--on-failure", "exit 3", &closed);
+    each_action(&cb, "--on-failure", "kill -KILL $$", &closed);
+    let timed = [&closed[..], &["--timeout", "0.1"]].concat();
+    each_action(&cb, "--on-failure", "exec sleep 60", &timed);
+    trip(&cb);
+    each_action(&cb, "--on-open", "echo ran", &[]);
+    cb.run(["hold", "-q", "pay", "forced-open"]).code(0);
+    each_action(&cb, "--on-open", "echo ran", &[]);
+
+    let cb = Cb::new();
+    keep_good(&cb);
+    cb.gate("go");
+    let first = Live::start(cb.sh(["--max-concurrent", "1"], "pay", "touch ready; read _ < go"));
+    cb.sees("ready");
+    each_action(&cb, "--on-open", "echo ran", &["--max-concurrent", "1"]);
+    cb.open_gate("go");
+    first.end().code(0);
+
+    fs::remove_file(cb.path("ready")).unwrap();
+    cb.make_due("pay");
+    let trial = Live::start(cb.sh([], "pay", "touch ready; read _ < go"));
+    cb.sees("ready");
+    each_action(&cb, "--on-open", "echo ran", &[]);
+    cb.open_gate("go");
+    trial.end().code(0);
+}
+
 #[test]
 fn the_state_after_a_failure_is_the_one_that_it_made() {
     let cb = Cb::new();
@@ -146,31 +215,6 @@ fn the_first_that_serves_stands_in() {
     assert_eq!(report["outcome"], "rejected");
     assert_eq!((&report["exit_code"], &report["fallback"]), (&0.into(), &Value::Null));
     assert_eq!(cb.total("pay", "rejected"), 5);
-}
-
-#[test]
-fn a_stand_in_that_cannot_be_started_gives_way_to_the_next() {
-    let text = |word: &str| {
-        format!(
-            "[breaker.pay]\ndrain = \"manual\"\n\
-             on_open = [[\"{word}\", \"x\"], [\"echo\", \"two words\", \"$HOME\"]]\n"
-        )
-    };
-    for (word, says) in [("cb-no-such-program", "cannot run 'cb-no-such-program'"), ("/", "'/'")] {
-        let cb = Cb::new().config(&text(word));
-        trip(&cb);
-        // Words are no text for a shell.
-        cb.exec("pay", ["echo", "ran"])
-            .code(0)
-            .stdout("two words $HOME\n")
-            .one_line(says)
-            .stderr_has("; 'echo' stands in\n");
-    }
-    let cb = Cb::new().config("[breaker.pay]\non_open = [[\"cb-no-such-program\"]]\n");
-    trip(&cb);
-    cb.exec("pay", ["echo", "ran"]).code(75).stdout("").one_line("cb-no-such-program");
-    // A shell that runs, and does not find, has run.
-    cb.exec_with(["--on-open", "run:exit 127", "--on-open", "exit:3"], "pay", ["true"]).code(127);
 }
 
 #[test]
@@ -211,21 +255,6 @@ fn a_wrong_chain_is_a_wrong_word() {
 }
 
 #[test]
-fn the_status_and_the_signal_of_a_stand_in_are_cbs() {
-    let cb = open();
-    cb.exec_with(["--on-open", "run:exit 42"], "pay", ["true"]).code(42).stdout("");
-    cb.exec_with(["--on-open", "run:kill -TERM $$"], "pay", ["true"]).signal(libc::SIGTERM);
-    let (ran, report) = reported(&cb, &["--on-open", "run:kill -KILL $$"], &["true"]);
-    ran.signal(libc::SIGKILL);
-    assert_eq!((&report["fallback"], &report["exit_code"]), (&"run".into(), &137.into()));
-    cb.exec_with(["--on-open", "run:echo out; echo err >&2"], "pay", ["true"])
-        .code(0)
-        .stdout("out\n")
-        .stderr_has("err\n");
-    assert_eq!((cb.total("pay", "rejected"), cb.total("pay", "admitted")), (4, 0));
-}
-
-#[test]
 fn nothing_that_stands_in_counts() {
     let cb = Cb::new();
     cb.make_due("pay");
@@ -237,95 +266,6 @@ fn nothing_that_stands_in_counts() {
     }
     assert_eq!((cb.total("pay", "failed"), cb.total("pay", "succeeded")), (1, 0));
     assert_eq!((cb.total("pay", "admitted"), cb.total("pay", "rejected")), (1, 10));
-}
-
-#[test]
-fn stdin_is_whole_for_one_who_stands_in_for_a_rejected_call() {
-    let input: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    let cb = open();
-    for options in [&["--on-open", "run:cat"][..], &["--retries", "2", "--on-open", "run:cat"]] {
-        let mut command = cb.command(["exec"]);
-        command.args(options).args(["pay", "--", "cat"]);
-        let ran = Ran::fed(command, &input).code(0);
-        assert!(ran.output.stdout == input, "{options:?}");
-        // From a file, it begins where the file stands.
-        fs::write(cb.path("input"), &input).unwrap();
-        let mut shell = Command::new("sh");
-        cb.environ(&mut shell);
-        let script = "{ dd bs=1 count=2 of=/dev/null 2>/dev/null; \"$@\"; } < input";
-        shell.args(["-c", script, "sh"]).arg(crate::support::binary()).arg("exec");
-        shell.args(options).args(["pay", "--", "cat"]).current_dir(cb.path(""));
-        assert!(Ran::of(shell).code(0).output.stdout == input[2..], "{options:?}");
-    }
-}
-
-#[test]
-fn stdin_after_a_failure_is_what_nobody_has_read() {
-    let cb = Cb::new();
-    let options = ["--consecutive-failures", "0", "--on-failure", "run:cat"];
-    let fed = |options: &[&str]| {
-        let mut command = cb.command(["exec"]);
-        command.args(options).args(["pay", "--", "sh", "-c", "read line; exit 1"]);
-        Ran::fed(command, b"first\nsecond\n").code(0).stdout_text()
-    };
-    assert_eq!(fed(&options), "second\n");
-    // What is kept for further attempts is there for a stand-in too.
-    let retried = [&options[..], &["--retries", "1", "--retry-delay", "1ms"]].concat();
-    assert_eq!(fed(&retried), "first\nsecond\n");
-}
-
-#[test]
-fn data_is_no_code() {
-    // What a breaker's name cannot be, a command's words and variables can.
-    let evil = "'; touch owned; \"$(touch owned)`touch owned`\n$(touch owned)";
-    let cb = Cb::new().env("EVIL", evil).env("CB_REASON", evil).env("CB_EXIT_CODE", evil);
-    trip(&cb);
-    let show = "run:printf '%s|%s|%s|%s' \"$CB_REASON\" \"$CB_EXIT_CODE\" \"$EVIL\" \"$#\"";
-    let mut command = cb.command(["exec", "--on-open", show, "pay", "--", "true", evil]);
-    command.current_dir(cb.path(""));
-    Ran::of(command).code(0).stdout(&format!("open||{evil}|0"));
-    let mut command = cb.command(["exec", "--on-failure", show, "mail", "--"]);
-    command.args(["sh", "-c", "exit 1", evil]).current_dir(cb.path(""));
-    Ran::of(command).code(0).stdout(&format!("failure|1|{evil}|0"));
-    assert!(!cb.path("owned").exists());
-    // A text is one word of the shell's, whatever is in it.
-    let text = format!("run:printf '%s' '{}'", evil.replace('\'', "'\\''"));
-    let mut command = cb.command(["exec", "--on-open", &text, "pay", "--", "true"]);
-    command.current_dir(cb.path(""));
-    Ran::of(command).code(0).stdout(evil).one_line("a command stands in");
-    assert!(!cb.path("owned").exists());
-    for name in ["a b", "$(id)", "`id`", "x;y", "a\nb", "..", "a/b"] {
-        cb.exec_with(["--on-open", "run:true"], name, ["true"]).code(125).one_line("name");
-    }
-}
-
-#[test]
-fn a_signal_to_cb_reaches_the_one_who_stands_in() {
-    for (signal, name) in [(libc::SIGTERM, "TERM"), (libc::SIGINT, "INT")] {
-        let cb = open();
-        let action = format!(
-            "run:trap 'echo got; exit 5' {name}; echo $$ > pid; while :; do sleep 0.02; done"
-        );
-        let mut command = cb.command(["exec", "--on-open", &action, "pay", "--", "true"]);
-        command.current_dir(cb.path("")).process_group(0);
-        let live = Live::start(command);
-        let child = cb.pid("pid");
-        live.send(signal);
-        live.end().code(5).stdout("got\n");
-        assert!(!alive(child));
-
-        let mut command =
-            cb.command(["exec", "--on-open", "run:echo $$ > pid2; exec sleep 60", "pay", "true"]);
-        command.current_dir(cb.path("")).process_group(0);
-        let live = Live::start(command);
-        let child = cb.pid("pid2");
-        eventually("it sleeps", || {
-            fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|comm| comm == "sleep\n")
-        });
-        live.send(signal);
-        live.end().signal(signal);
-        assert!(!alive(child));
-    }
 }
 
 #[test]
@@ -365,6 +305,65 @@ fn a_queued_call_is_not_a_success() {
     assert_eq!((&report["outcome"], &report["fallback"]), (&"failure".into(), &"queue".into()));
     assert_eq!((&report["ran"], &report["attempts"]), (&true.into(), &1.into()));
     assert!(report["job_id"].is_string(), "{report}");
+}
+
+/// Fails after it has read a part of stdin, until there is a file `up`.
+const READS_A_PART: &str = "test -e up || { head -c 5 > /dev/null; exit 1; }; cat > got";
+
+#[test]
+fn a_queued_call_has_all_of_its_stdin() {
+    let input: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+    for (options, rejected) in [
+        (&["--on-failure", "queue"][..], false),
+        (&["--on-failure", "queue", "--retries", "2", "--retry-delay", "1ms"], false),
+        (&["--on-open", "queue"], true),
+    ] {
+        for from_file in [false, true] {
+            let cb = Cb::new().config("[defaults]\ndrain = \"manual\"\nattempt_delay = \"1ms\"\n");
+            if rejected {
+                cb.run(["trip", "-q", "pay", "--for", "1ms"]).code(0);
+                cb.run(["hold", "-q", "pay", "forced-open"]).code(0);
+            }
+            let mut command = cb.command(["exec"]);
+            command.args(options).args(["pay", "--", "sh", "-c", READS_A_PART]);
+            command.current_dir(cb.path(""));
+            if from_file {
+                fs::write(cb.path("input"), &input).expect("a file");
+                command.stdin(fs::File::open(cb.path("input")).expect("a file"));
+                Ran::of(command).code(76);
+            } else {
+                Ran::fed(command, &input).code(76);
+            }
+            cb.touch("up");
+            cb.run(["reset", "-q", "pay"]).code(0);
+            let done = || {
+                cb.run(["queue", "run", "-q", "pay"]).code(0);
+                cb.path("got").exists()
+            };
+            eventually("the job is done", done);
+            assert!(fs::read(cb.path("got")).expect("what was read") == input, "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stdin_over_the_bound_is_not_queued() {
+    let cb = Cb::new().config("[defaults]\ndrain = \"manual\"\nqueue_stdin_max = \"4KiB\"\n");
+    let fed = |options: &[&str], len: usize| {
+        let mut command = cb.command(["exec"]);
+        command.args(options).args(["pay", "--", "sh", "-c", "cat > /dev/null; exit 5"]);
+        Ran::fed(command, &vec![b'x'; len])
+    };
+    fed(&["--on-failure", "queue"], 4096).code(76).one_line("; queued as ");
+    fed(&["--on-failure", "queue"], 4097).code(5).one_line("; not queued: its stdin is over ");
+    trip(&cb);
+    fed(&["--on-open", "queue"], 4096).code(76).one_line("; queued as ");
+    fed(&["--on-open", "queue"], 4097).code(75).one_line("; not queued: its stdin is over ");
+    fed(&["--on-open", "queue", "--on-open", "exit:3"], 4097).code(3).one_line("not queued");
+    let list: Value =
+        serde_json::from_str(&cb.run(["queue", "list", "pay", "--json"]).code(0).stdout_text())
+            .expect("JSON");
+    assert_eq!(list["jobs"].as_array().map(Vec::len), Some(2), "{list}");
 }
 
 #[test]
@@ -423,19 +422,4 @@ fn a_store_that_must_be_used_is_not_stood_in_for() {
     let options = ["--on-failure", "cache", "--on-failure", "run:echo \"$CB_STATE $CB_REASON\""];
     let ran = cb.exec_with(options, "pay", ["false"]).code(0).stdout("unknown failure\n");
     ran.stderr_has("running the command unprotected").stderr_has("a command stands in");
-}
-
-#[test]
-fn a_stand_in_is_no_attempt() {
-    let cb = Cb::new().env("CB_ATTEMPT", "77");
-    let options = ["--on-failure", "run:echo \"$CB_ATTEMPT\"; echo run", "--retries", "1"];
-    let ran = cb.exec_with(
-        [&options[..], &["--retry-delay", "1ms", "--consecutive-failures", "0"]].concat(),
-        "pay",
-        ["sh", "-c", "exit $CB_ATTEMPT"],
-    );
-    let text = ran.stdout_text();
-    assert!(text.ends_with("run\n"), "{ran}");
-    // The last attempt's status is the one that is told.
-    ran.code(0).stderr_has("failed (exit status 2); a command stands in");
 }

@@ -20,6 +20,7 @@ mod exec_signals;
 mod exec_terminal;
 mod exec_timeout;
 mod fallback;
+mod fallback_run;
 mod faults;
 mod man;
 mod manual;

@@ -277,6 +277,28 @@ fn a_pipe_over_the_bound_is_for_one_attempt() {
 }
 
 #[test]
+fn what_cannot_be_kept_is_for_one_attempt() {
+    // What is more than memory is for goes to a file, and there is no place for it.
+    let cb = Cb::new().env("TMPDIR", "/dev/null");
+    let input = vec![b'x'; 3 << 20];
+    let script = "echo $CB_ATTEMPT >> attempts; cat | wc -c >> read; exit 1";
+    let ran = Ran::fed(sh(&cb, &soon("3"), script), &input).code(1);
+    ran.one_line("cb: pay: not tried again: its stdin could not be kept");
+    assert_eq!(cb.lines("read"), [input.len().to_string()]);
+    let queue = ["--on-failure=queue", "--drain=manual"];
+    let ran = Ran::fed(sh(&cb, &queue, script), &input).code(1);
+    ran.one_line("; not queued: its stdin could not be kept");
+    // Held output that cannot be kept is passed on, all of it.
+    let script = "head -c 3000000 /dev/zero; exit 1";
+    let ran = Ran::of(sh(&cb, &[&soon("3")[..], &["--hold-stdout"]].concat(), script)).code(1);
+    assert_eq!(ran.output.stdout.len(), 3_000_000);
+    ran.one_line("not tried again: its output was too much to hold back");
+    // Little stays in memory.
+    let ran = Ran::fed(sh(&cb, &[&soon("1")[..], &["-q"]].concat(), "cat; exit 1"), b"few ");
+    ran.code(1).stdout("few few ").stderr("");
+}
+
+#[test]
 fn a_pipe_that_nobody_closes_is_not_waited_for() {
     let cb = Cb::new();
     let mut command = sh(&cb, &soon("2"), COUNT);
@@ -385,7 +407,7 @@ fn held_output_over_the_bound_is_passed_on() {
     let mut command = sh(&cb, &[&soon("3")[..], &["--hold-stdout"]].concat(), script);
     command.stdout(File::create(cb.path("out")).unwrap()).stderr(Stdio::piped());
     let output = command.spawn().and_then(std::process::Child::wait_with_output).unwrap();
-    Ran { output }.code(1).one_line("not tried again: its output is over 64 MiB");
+    Ran { output }.code(1).one_line("not tried again: its output was too much to hold");
     assert_eq!(cb.lines("attempts"), ["1"]);
     assert_eq!(fs::metadata(cb.path("out")).unwrap().len(), 67_108_865);
 }
