@@ -3,6 +3,7 @@
 
 mod adding;
 mod background;
+mod clocks;
 mod crashes;
 mod draining;
 mod failing;

@@ -2,7 +2,7 @@
 //! all the same with its own status, one line names what is wrong, and nothing
 //! panics, hangs or follows a link.
 
-mod clocks;
+pub mod clocks;
 mod damage;
 mod hostile;
 mod places;

@@ -209,3 +209,18 @@ fn the_settings_of_the_call_go_with_the_job_and_those_of_the_drain_win() {
     cb.drain(&["--timeout", "1m"]).code(0).stdout("pay: 1 done\n");
     assert_eq!(cb.state_of(&fast), "done");
 }
+
+#[test]
+fn a_job_has_no_descriptor_of_the_drain_but_the_one_that_says_it_runs() {
+    let cb = manual();
+    let id = cb.add_sh(&[], "ls -l /proc/$$/fd > fds");
+    cb.drain(&[]).code(0).stdout("pay: 1 done\n");
+    // What the caller of the drain had open is not the drain's.
+    let here = cb.path("").canonicalize().expect("a path").display().to_string();
+    let links = cb.lines("fds").into_iter();
+    let targets = links.filter_map(|line| Some(line.split_once(" -> ")?.1.to_owned()));
+    let own: Vec<String> = targets.filter(|target| target.starts_with(&here)).collect();
+    assert_eq!(own.len(), 2, "{own:?}");
+    assert!(own.contains(&format!("{}/fds", here.trim_end_matches('/'))), "{own:?}");
+    assert!(own.iter().any(|path| path.ends_with(&format!("/pay/queue/running/{id}"))), "{own:?}");
+}

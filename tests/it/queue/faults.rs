@@ -173,7 +173,7 @@ fn an_enqueue_whose_calls_fail_is_whole_or_not_acknowledged() {
         let all = faults_of();
         let mut nth = 1;
         // Without CB_TEST_FULL the three scenes share the calls, and the calls the errors.
-        let step = if full() || call.contains("sync") || call.contains("rename") { 1 } else { 5 };
+        let step = if full() || call.contains("sync") || call.contains("rename") { 1 } else { 3 };
         if step > 1 {
             nth += number % step;
         }

@@ -13,7 +13,7 @@ const HOUR_MS: i64 = 3_600_000;
 const PERIOD_MS: u64 = 3_600_000;
 
 /// Rewrites the stamps of the saved state.
-fn restamp(cb: &Cb, change: impl FnOnce(&mut Stamp)) {
+pub fn restamp(cb: &Cb, change: impl FnOnce(&mut Stamp)) {
     let path = cb.store().join("pay/state");
     let file = fs::File::open(&path).expect("a state");
     let slots::Content::State(latest, _) = slots::load(&file).expect("readable") else {
