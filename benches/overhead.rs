@@ -12,12 +12,15 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark asks for the time itself")]
 
-use std::collections::BTreeMap;
+mod side_by_side;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use side_by_side::{Medians, PEAK, Place, at_least, at_most, medians, plain, rounds, tell};
 
 const ROUNDS_DEFAULT: usize = 1000;
 const ROUNDS_MIN: usize = 300;
@@ -27,7 +30,7 @@ const BREAKERS: usize = 10_000;
 const TRUE: &str = "true";
 
 fn main() {
-    let rounds = rounds();
+    let rounds = rounds(ROUNDS_DEFAULT, ROUNDS_MIN);
     let bench = Bench::new();
     println!("{rounds} rounds, alternating; medians of whole processes\n");
     let median = bench.single_calls(rounds);
@@ -36,35 +39,15 @@ fn main() {
     bench.contention();
 }
 
-fn rounds() -> usize {
-    let mut args = std::env::args().skip_while(|arg| arg != "--rounds").skip(1);
-    let asked = args.next().and_then(|rounds| rounds.parse().ok());
-    asked.unwrap_or(ROUNDS_DEFAULT).max(ROUNDS_MIN)
-}
-
 struct Bench {
-    dir: PathBuf,
-    cb: PathBuf,
+    place: Place,
     limit: PathBuf,
 }
 
-type Medians = BTreeMap<&'static str, f64>;
-
 impl Bench {
     fn new() -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("overhead");
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).expect("a directory for the benchmark");
-        let limit = dir.join("limit");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/limit.c");
-        let built = Command::new("cc")
-            .args(["-O2", "-static", "-o"])
-            .arg(&limit)
-            .arg(source)
-            .status()
-            .expect("cc, which Rust links with, is there");
-        assert!(built.success(), "cc builds the limit");
-        let bench = Bench { dir, cb: PathBuf::from(env!("CARGO_BIN_EXE_cb")), limit };
+        let place = Place::new("overhead");
+        let bench = Bench { limit: place.build("limit"), place };
         bench.fill_stores();
         bench
     }
@@ -79,9 +62,9 @@ impl Bench {
         open(&["--consecutive-failures", "1", "--open-for", "1h"]);
         self.exec("fresh", &[], "x", TRUE).status().expect("cb runs");
         self.exec("many", &["--window", "10000"], "x", TRUE).status().expect("cb runs");
-        let one = self.store("many").join("x");
+        let one = self.place.store("many").join("x");
         for i in 0..BREAKERS {
-            let copy = self.store("many").join(format!("other-{i}"));
+            let copy = self.place.store("many").join(format!("other-{i}"));
             fs::create_dir(&copy).expect("a breaker's directory");
             for file in ["lock", "state"] {
                 fs::copy(one.join(file), copy.join(file)).expect("a copy of a state");
@@ -93,29 +76,15 @@ impl Bench {
         }
     }
 
-    fn store(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
     fn exec(&self, store: &str, args: &[&str], name: &str, program: &str) -> Command {
-        let mut command = Command::new(&self.cb);
-        command.env("CB_STORE", self.store(store)).env_remove("CB_CONFIG");
-        command.arg("exec").args(args).args([name, "--", program]);
-        command.stdin(Stdio::null()).stderr(Stdio::null());
-        command
+        self.place.exec(store, args, name, &[program])
     }
 
-    /// Runs every case once a round and prints its median.
     fn single_calls(&self, rounds: usize) -> Medians {
-        let lock = self.dir.join("flock");
+        let lock = self.place.dir.join("flock");
         let lock = lock.to_str().expect("a plain path");
-        let plain = |words: &[&str]| {
-            let mut command = Command::new(words[0]);
-            command.args(&words[1..]).stdin(Stdio::null());
-            command
-        };
         let limit = self.limit.to_str().expect("a plain path");
-        let mut cases: Vec<(&'static str, Command)> = vec![
+        let cases = vec![
             ("true", plain(&[TRUE])),
             ("limit true", plain(&[limit, TRUE])),
             ("timeout 5 true", plain(&["timeout", "5", TRUE])),
@@ -126,24 +95,7 @@ impl Bench {
             ("cb exec, rejected", self.exec("open", &[], "down", TRUE)),
             ("cb exec, large store", self.exec("many", &["--window", "10000"], "x", TRUE)),
         ];
-        let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); cases.len()];
-        let mut draws = Draws(rounds as u64);
-        for _ in 0..rounds {
-            // What ran just before decides what is still in the caches, so the
-            // order is another one in every round.
-            for at in draws.order(cases.len()) {
-                times[at].push(time(&mut cases[at].1));
-            }
-        }
-        let mut medians = Medians::new();
-        for ((name, _), times) in cases.iter().zip(&mut times) {
-            times.sort();
-            let median = times[times.len() / 2].as_secs_f64() * 1e6;
-            println!("{name:<32} {median:>8.0} us");
-            medians.insert(name, median);
-        }
-        println!();
-        medians
+        medians(cases, rounds)
     }
 
     fn ratios(&self, median: &Medians) {
@@ -167,9 +119,8 @@ impl Bench {
 
     /// The peak memory of a wrapper, as its child reads it.
     fn memory(&self) {
-        let peak = "sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$PPID/status";
         let kib = |mut command: Command| -> f64 {
-            command.args(["-c", peak]);
+            command.args(["-c", PEAK]);
             let output = command.output().expect("the wrapper runs");
             String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number of KiB")
         };
@@ -203,53 +154,10 @@ impl Bench {
         }
         println!();
         at_least("16 loops, one breaker / 16 breakers", rates[0] / rates[1], 0.9);
-        let status = Command::new(&self.cb)
-            .args(["status", "--json", "x"])
-            .env("CB_STORE", self.store("one"))
-            .output()
-            .expect("cb runs");
+        let status =
+            self.place.cb("one").args(["status", "--json", "x"]).output().expect("cb runs");
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
         let counted = &status["breakers"][0]["totals"]["succeeded"];
         println!("{:<44} {counted} of {}", "calls counted", each / 2 * 2 * LOOPS);
     }
-}
-
-/// Draws of chance: the 64-bit generator of Knuth's MMIX.
-struct Draws(u64);
-
-impl Draws {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % count
-    }
-
-    /// The numbers below `count`, shuffled.
-    fn order(&mut self, count: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..count).collect();
-        for last in (1..count).rev() {
-            order.swap(last, self.below(last + 1));
-        }
-        order
-    }
-}
-
-fn time(command: &mut Command) -> Duration {
-    let begin = Instant::now();
-    command.status().expect("the program runs");
-    begin.elapsed()
-}
-
-fn at_most(what: &str, ratio: f64, most: f64) {
-    let verdict = if ratio <= most { "ok" } else { "MISSED" };
-    println!("{what:<44} {ratio:>5.2}  (at most {most:.2}: {verdict})");
-}
-
-fn at_least(what: &str, ratio: f64, least: f64) {
-    let verdict = if ratio >= least { "ok" } else { "MISSED" };
-    println!("{what:<44} {ratio:>5.2}  (at least {least:.2}: {verdict})");
-}
-
-fn tell(what: &str, ratio: f64) {
-    println!("{what:<44} {ratio:>5.2}");
 }

@@ -267,7 +267,7 @@ impl Drainer<'_> {
         let mut log = LogTap(match self.queue.attempt_log(job.id, attempt) {
             Ok(log) => Some(log),
             Err(error) => {
-                notices.push(format!("{error}; its output is not kept"));
+                notices.push(not_kept(&error));
                 None
             }
         });
@@ -285,9 +285,13 @@ impl Drainer<'_> {
             stdout: Output::Capture(&mut capture),
             ..Request::new(program, args, clock::monotonic)
         };
-        process::run(&mut request, self.startup, &mut |notice| {
+        let ran = process::run(&mut request, self.startup, &mut |notice| {
             notices.push(words_of(program, &notice));
-        })
+        });
+        if let Some(Err(error)) = log.0.map(AttemptLog::finish) {
+            notices.push(not_kept(&error));
+        }
+        ran
     }
 
     /// Tells the breaker; whether it is closed now.
@@ -333,10 +337,14 @@ fn stdin_of(bytes: &[u8]) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// What a job writes, on its way into its log.
-struct LogTap(Option<AttemptLog>);
+fn not_kept(error: &Error) -> String {
+    format!("{error}; its output is not kept whole")
+}
 
-impl Tap for LogTap {
+/// What a job writes, on its way into its log.
+struct LogTap<'q>(Option<AttemptLog<'q>>);
+
+impl Tap for LogTap<'_> {
     fn take(&mut self, bytes: &[u8]) {
         if let Some(log) = &mut self.0 {
             log.take(bytes);

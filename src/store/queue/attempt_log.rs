@@ -1,7 +1,8 @@
-//! What the attempts at a job wrote: a file for each attempt, up to a bound.
+//! What the attempts at a job wrote: a file for each that wrote something, up to
+//! a bound.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -16,15 +17,19 @@ pub const LOG_LEN_MAX: u64 = 64 * 1024;
 /// The log of an attempt that is under way. Nothing that goes wrong with it
 /// reaches the job.
 #[derive(Debug)]
-pub struct AttemptLog {
-    /// `None` once a write failed.
+pub struct AttemptLog<'q> {
+    directory: &'q Directory,
+    name: String,
+    /// Made once there is something to keep: most jobs that succeed are silent.
     file: Option<File>,
+    /// From then on nothing is kept.
+    error: Option<Error>,
     left: u64,
     left_out: u64,
     ends_line: bool,
 }
 
-impl AttemptLog {
+impl AttemptLog<'_> {
     /// Takes what the command wrote: up to the bound it is kept.
     pub fn take(&mut self, bytes: &[u8]) {
         let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
@@ -33,26 +38,40 @@ impl AttemptLog {
         self.left -= room as u64;
         if let Some(last) = kept.last() {
             self.ends_line = *last == b'\n';
-        }
-        self.write(kept);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(file) = &mut self.file
-            && file.write_all(bytes).is_err()
-        {
-            self.file = None;
+            self.write(kept);
         }
     }
-}
 
-impl Drop for AttemptLog {
-    fn drop(&mut self) {
+    /// Ends the log, and says in it what was left out.
+    ///
+    /// # Errors
+    ///
+    /// What kept the output, or a part of it, from being kept.
+    pub fn finish(mut self) -> Result<(), Error> {
         if self.left_out > 0 {
             let begin = if self.ends_line { "" } else { "\n" };
             let line = format!("{begin}[cb: {} more bytes were left out]\n", self.left_out);
             self.write(line.as_bytes());
         }
+        self.error.map_or(Ok(()), Err)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.error.is_none() {
+            self.error = self.try_write(bytes).err();
+        }
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let path = || self.directory.path_of(&self.name);
+        if self.file.is_none() {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+            let new = self.directory.open_file(&self.name, flags)?;
+            let gone = || Error::io("create", path())(ErrorKind::NotFound.into());
+            self.file = Some(new.ok_or_else(gone)?.file);
+        }
+        let file = self.file.as_mut().expect("it was just made");
+        file.write_all(bytes).map_err(Error::io("write", path()))
     }
 }
 
@@ -62,14 +81,14 @@ impl Queue<'_> {
     /// # Errors
     ///
     /// What the system refuses.
-    pub fn attempt_log(&self, id: JobId, attempt: u32) -> Result<AttemptLog, Error> {
-        let log = self.folder(Folder::Log)?;
+    pub fn attempt_log(&self, id: JobId, attempt: u32) -> Result<AttemptLog<'_>, Error> {
+        let directory = self.folder(Folder::Log)?;
         let name = file_name(id, attempt);
         // What has the name is of an attempt whose beginning was taken back.
-        log.unlink(&name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let file = log.open_file(&name, flags)?.map(|new| new.file);
-        Ok(AttemptLog { file, left: LOG_LEN_MAX, left_out: 0, ends_line: true })
+        directory.unlink(&name)?;
+        let (file, error) = (None, None);
+        let (left, left_out, ends_line) = (LOG_LEN_MAX, 0, true);
+        Ok(AttemptLog { directory, name, file, error, left, left_out, ends_line })
     }
 
     /// Where the log of an attempt is, if there is one.

@@ -172,7 +172,9 @@ pub fn line(entry: &Entry, at_ms: Ms) -> Vec<u8> {
 /// What the file system refuses.
 pub fn read(file: &File, id: JobId, wanted: Wanted) -> io::Result<Content> {
     let file_len = file.metadata()?.len();
-    let mut first = vec![0; FIRST_READ_LEN];
+    // No further than the file goes: whoever has it all asks for no more.
+    let first_len = usize::try_from(file_len).unwrap_or(usize::MAX).min(FIRST_READ_LEN);
+    let mut first = vec![0; first_len];
     let filled = read_up_to(file, &mut first, 0)?;
     first.truncate(filled);
     let Some(head) = Head::parse(&first) else {

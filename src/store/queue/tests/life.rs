@@ -225,18 +225,47 @@ fn a_log_is_kept_up_to_its_bound() {
     let mut log = queue.attempt_log(id, 1).unwrap();
     log.take(b"one\n");
     log.take(b"two");
-    drop(log);
+    log.finish().unwrap();
     assert_eq!(queue.read_log(id, 1).unwrap().unwrap(), b"one\ntwo");
     let mut log = queue.attempt_log(id, 1).unwrap();
     for _ in 0..10 {
         log.take(&[b'x'; 10_000]);
     }
-    drop(log);
+    log.finish().unwrap();
     let kept = queue.read_log(id, 1).unwrap().unwrap();
     let (text, line) = kept.split_at(usize::try_from(LOG_LEN_MAX).unwrap());
     assert!(text.iter().all(|byte| *byte == b'x'));
     assert_eq!(line, b"\n[cb: 34464 more bytes were left out]\n");
     assert_eq!(queue.read_log(id, 2).unwrap(), None);
+}
+
+#[test]
+fn a_silent_attempt_leaves_no_log() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let id = add(&queue, &["true"]);
+    queue.attempt_log(id, 1).unwrap().take(b"of an attempt that was taken back");
+    let mut log = queue.attempt_log(id, 1).unwrap();
+    log.take(b"");
+    log.finish().unwrap();
+    assert_eq!(fs::read_dir(bench.home().join("log")).unwrap().count(), 0);
+    assert_eq!(queue.read_log(id, 1).unwrap(), None);
+}
+
+#[test]
+fn a_log_that_cannot_be_made_says_so_once() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let id = add(&queue, &["true"]);
+    let mut log = queue.attempt_log(id, 1).unwrap();
+    let path = bench.home().join("log").join(format!("{id}.1"));
+    fs::create_dir(&path).unwrap();
+    log.take(b"one\n");
+    fs::remove_dir(&path).unwrap();
+    log.take(b"two\n");
+    let error = log.finish().unwrap_err().to_string();
+    assert!(error.contains(path.to_str().unwrap()), "{error}");
+    assert!(!path.exists(), "what comes after a gap is not kept");
 }
 
 #[test]
