@@ -61,7 +61,7 @@ use crate::model::outcome::{End, ExitReport, SignalSet};
 pub use capture::{Capture, Tap};
 pub use entry::Startup;
 pub use myself::{Worker, start_detached};
-pub use pause::pause;
+pub use pause::{EndRequest, pause};
 pub use signals::end_by_signal;
 pub use spool::Spool;
 pub use stdin::{Input, NotAgain, Stdin};

@@ -7,17 +7,26 @@ use super::signals::{self, Set};
 /// The signals by which a person ends cb.
 const ENDS: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
+/// A person's wish that cb ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndRequest {
+    /// The signal.
+    pub signal: i32,
+    /// Whether it was typed at the terminal, and so reached the whole group.
+    pub typed: bool,
+}
+
 /// Waits for so long; the signal by which a person asked for an end, if one came
 /// or had come before. One that is ignored, as under nohup, asks for nothing.
 /// From here on these signals come through here, or through a command's run.
-pub fn pause(length: Duration) -> Option<i32> {
+pub fn pause(length: Duration) -> Option<EndRequest> {
     let set = Set::of(&ENDS);
     set.block();
     let mut left = length;
     loop {
         let arrival = signals::wait(&set, Some(left))?;
         if !signals::is_ignored(arrival.signal) {
-            return Some(arrival.signal);
+            return Some(EndRequest { signal: arrival.signal, typed: arrival.from_kernel });
         }
         // Somebody who sends what is ignored shortens the wait: whoever waits
         // for a certain moment looks at the clock again.

@@ -174,8 +174,8 @@ fn drain(drainer: &mut Drainer<'_>, stay: Stay, workers: &mut Workers) -> Result
                 LOOK_EVERY.min(Duration::from_millis(left_ms))
             }
         };
-        if let Some(signal) = process::pause(spread(pause)) {
-            return Ok(End::Stopped(Stop::Signal(signal)));
+        if let Some(asked) = process::pause(spread(pause)) {
+            return Ok(End::Stopped(Stop::Signal(asked.signal)));
         }
     }
 }

@@ -89,8 +89,8 @@ impl Drainer<'_> {
             self.queue.recover(&|job| self.policy_of(job), done_kept, self.moment.now_ms())?;
         self.take_in(&recovered);
         for id in self.queue.ids_pending()? {
-            if let Some(signal) = process::pause(Duration::ZERO) {
-                pass.stop = Some(Stop::Signal(signal));
+            if let Some(asked) = process::pause(Duration::ZERO) {
+                pass.stop = Some(Stop::Signal(asked.signal));
             }
             if pass.stop.is_some() || pass.ran >= enough {
                 break;
@@ -164,9 +164,9 @@ impl Drainer<'_> {
         let start_ms = self.moment.boot_ms() + millis(self.queue.pace(interval)?);
         loop {
             let left_ms = start_ms.saturating_sub(self.moment.boot_ms());
-            let signal = process::pause(Duration::from_millis(left_ms));
-            if signal.is_some() || left_ms == 0 {
-                return Ok(signal);
+            let asked = process::pause(Duration::from_millis(left_ms));
+            if asked.is_some() || left_ms == 0 {
+                return Ok(asked.map(|asked| asked.signal));
             }
         }
     }

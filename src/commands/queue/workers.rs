@@ -59,9 +59,12 @@ impl Workers {
         }
         let mut ended_by = None;
         while !self.running.is_empty() {
-            if let Some(signal) = process::pause(Duration::ZERO) {
-                self.running.iter().for_each(|worker| worker.tell(signal));
-                ended_by = Some(signal);
+            if let Some(asked) = process::pause(Duration::ZERO) {
+                // What was typed reached them as well.
+                if !asked.typed {
+                    self.running.iter().for_each(|worker| worker.tell(asked.signal));
+                }
+                ended_by = Some(asked.signal);
             }
             let done = match Worker::first_done(&self.running, Some(LOOK_EVERY)) {
                 Ok(done) => done,

@@ -4,6 +4,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 
 use super::*;
 use crate::live::{Live, alive, state};
+use crate::pty::{CTRL_C, Pty};
 
 /// Tells its pid and waits until it may go.
 const WAIT: &str = "echo $$ > pid.new; mv pid.new pid; while [ ! -e go ] && [ -e $PWD ]; \
@@ -126,4 +127,28 @@ fn a_drain_that_is_stopped_keeps_its_job_and_goes_on() {
     stopped.send(libc::SIGCONT);
     stopped.end().code(0).stdout("pay: 1 done\n");
     assert_eq!(cb.states(), ["done"; 3]);
+}
+
+#[test]
+fn what_is_typed_reaches_each_of_several_jobs_once() {
+    let cb = manual();
+    let script = "trap 'echo >> told.$CB_JOB_ID' INT; touch in.$CB_JOB_ID; \
+                  while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done";
+    for _ in 0..3 {
+        cb.add_sh(&[], script);
+    }
+    let mut pty = Pty::start(cb.draining(&["--jobs", "2"]));
+    let found = |what: &str| {
+        let names = names_in(&cb.path("")).into_iter();
+        names.filter(|name| name.starts_with(what)).collect::<Vec<_>>()
+    };
+    eventually("two are at work", || found("in.").len() == 2);
+    pty.types(CTRL_C);
+    eventually("each of them hears of it", || found("told.").len() == 2);
+    cb.touch("go");
+    pty.sees("1 left: ended by signal 2");
+    assert_eq!(pty.end().signal(), Some(libc::SIGINT));
+    for told in found("told.") {
+        assert_eq!(cb.lines(&told).len(), 1, "{told}");
+    }
 }
