@@ -132,8 +132,10 @@ fn a_drain_that_is_stopped_keeps_its_job_and_goes_on() {
 #[test]
 fn what_is_typed_reaches_each_of_several_jobs_once() {
     let cb = manual();
+    // It stays for a while: a second signal would come from who looks after it.
     let script = "trap 'echo >> told.$CB_JOB_ID' INT; touch in.$CB_JOB_ID; \
-                  while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done";
+                  while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done; \
+                  n=0; while [ $((n += 1)) -lt 20 ]; do sleep 0.02; done";
     for _ in 0..3 {
         cb.add_sh(&[], script);
     }
