@@ -14,6 +14,10 @@ pub const WAIT_MAX: Duration = Duration::from_secs(1);
 
 const PAUSE_MIN: Duration = Duration::from_micros(50);
 const PAUSE_MAX: Duration = Duration::from_millis(2);
+/// Who has waited for so long is one of many: their tries would take the time
+/// that the lock's holder needs.
+const CROWD_AFTER: Duration = Duration::from_millis(50);
+const CROWD_PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// Tries one exclusive lock; `false` where another process holds one.
 ///
@@ -56,7 +60,8 @@ pub fn exclusive(
             return Err(Error::Locked { path: path.to_owned(), waited_ms });
         }
         thread::sleep(jittered(pause, clock.draw()).min(WAIT_MAX - waited));
-        pause = (pause * 2).min(PAUSE_MAX);
+        let pause_max = if waited < CROWD_AFTER { PAUSE_MAX } else { CROWD_PAUSE_MAX };
+        pause = (pause * 2).min(pause_max);
         if locked()? {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::live::{Live, alive, scaled, send, state};
 use crate::store::{bounded, can};
-use crate::support::{Cb, Ran, binary, eventually};
+use crate::support::{Cb, Ran, binary, crowded, eventually};
 
 /// A call that holds a slot until its gate opens. Its pid is in `NAME.pid`.
 #[track_caller]
@@ -265,6 +265,7 @@ const TAKE: &str = "for place in 1 2 3; do
 
 #[test]
 fn a_crowd_never_is_more_than_the_bulkhead_holds() {
+    let _alone = crowded();
     let crowd = scaled("CB_TEST_CROWD", 50);
     let cb = Cb::new();
     let wait = ["--max-wait", "1h", "--consecutive-failures", "0"];
@@ -280,6 +281,7 @@ fn a_crowd_never_is_more_than_the_bulkhead_holds() {
 
 #[test]
 fn a_crowd_that_does_not_wait_is_counted() {
+    let _alone = crowded();
     let crowd = 50;
     let cb = Cb::new();
     let ran: usize = thread::scope(|scope| {
@@ -302,6 +304,7 @@ fn a_crowd_that_does_not_wait_is_counted() {
 
 #[test]
 fn killed_holders_never_let_in_more_nor_keep_others_out() {
+    let _alone = crowded();
     let cb = Cb::new();
     for round in 0..20 {
         let first = hold(&cb, "1", &format!("gate-{round}"));

@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::live::{Live, send};
-use crate::support::{Cb, Ran, binary, eventually};
+use crate::support::{Cb, Ran, binary, crowded, eventually};
 
 pub const CACHED: [&str; 2] = ["--on-open", "cache"];
 
@@ -406,6 +406,7 @@ fn at_most_so_many_are_kept() {
 
 #[test]
 fn fifty_at_once_keep_one_whole_output() {
+    let _alone = crowded();
     let cb = Cb::new();
     let script = "cat stamp stamp stamp stamp";
     let stamp: String = (0..5000).map(|line| format!("{line:05}\n")).collect();

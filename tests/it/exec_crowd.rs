@@ -8,7 +8,7 @@ use std::io;
 use std::process::{Command, Stdio};
 
 use crate::live::{Live, scaled};
-use crate::support::{Cb, binary, eventually, got_the_lock};
+use crate::support::{Cb, binary, crowded, eventually, got_the_lock};
 
 const CROWD: usize = 200;
 const LOOPS: usize = 16;
@@ -35,6 +35,7 @@ fn check_locks(running: &[Live]) {
 
 #[test]
 fn of_two_hundred_at_once_one_is_the_trial() {
+    let _alone = crowded();
     for round in 0..scaled("CB_TEST_ROUNDS", 2) {
         let cb = Cb::new();
         cb.make_due("x");
@@ -71,6 +72,7 @@ fn of_two_hundred_at_once_one_is_the_trial() {
 
 #[test]
 fn no_more_trials_run_than_the_round_has() {
+    let _alone = crowded();
     let cb = Cb::new();
     cb.make_due("x");
     let (gate, opener) = io::pipe().unwrap();
@@ -122,6 +124,7 @@ fn a_transition_is_made_once() {
 
 #[test]
 fn calls_of_parallel_loops_are_all_counted() {
+    let _alone = crowded();
     let calls = scaled("CB_TEST_CALLS", 320).div_ceil(LOOPS);
     let cb = Cb::new();
     let script = "\

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::store::{RAN, bounded, can, full};
-use crate::support::{Cb, Ran, binary, eventually};
+use crate::support::{Cb, Ran, binary, crowded, eventually};
 
 /// Every call that touches files, whether cb makes it today or not: one that it
 /// never makes costs one run.
@@ -192,6 +192,7 @@ fn recorded(status: &serde_json::Value) -> u64 {
 
 #[test]
 fn any_call_that_fails_leaves_the_command_and_the_state_alone() {
+    let _alone = crowded();
     if !can(&["strace", "-o", "/dev/null", "-e", "inject=flock:error=EIO", "true"]) {
         return;
     }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::live::scaled;
 use crate::queue::{STATES, manual, names_in};
 use crate::storm::{Dice, Over, Slot, reap};
-use crate::support::{Cb, PATIENCE};
+use crate::support::{Cb, PATIENCE, crowded};
 
 const PRODUCERS: usize = 4;
 const DRAINS: usize = 4;
@@ -143,6 +143,7 @@ fn kill_a_job(cb: &Cb, dice: &mut Dice, seen: &Seen) {
 
 #[test]
 fn no_acknowledged_job_is_lost_or_run_twice_whoever_is_killed() {
+    let _alone = crowded();
     let cb = manual();
     let targets = (scaled("CB_TEST_QUEUE_JOBS", 600), scaled("CB_TEST_QUEUE_KILLS", 140));
     let seen = Seen::default();

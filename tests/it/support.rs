@@ -13,8 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
-use std::sync::LazyLock;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -317,6 +316,13 @@ impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}\n{}{}", self.output.status, self.stdout_text(), self.stderr_text())
     }
+}
+
+/// For a test that has dozens of processes at once: one such at a time, or they
+/// take from each other the second that cb waits for a lock.
+pub fn crowded() -> MutexGuard<'static, ()> {
+    static CROWDED: Mutex<()> = Mutex::new(());
+    CROWDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until something is true, for as long as [`PATIENCE`].

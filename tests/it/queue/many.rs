@@ -4,6 +4,7 @@ use super::*;
 
 #[test]
 fn fifty_producers_at_once_are_all_kept() {
+    let _alone = crate::support::crowded();
     let cb = manual();
     let adding: Vec<_> = (0..50)
         .map(|_| cb.adding(&[], ["sh", "-c", "echo $CB_JOB_ID >> ledger"]))
