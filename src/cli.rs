@@ -211,8 +211,9 @@ pub struct ManWords {
 ///
 /// [`Stop`] where there is nothing to do but to print a text.
 pub fn parse(args: Vec<OsString>) -> Result<Words, Stop> {
-    match quick::exec(&args) {
-        Some(words) => Ok(Words::Exec(words)),
+    let quick = quick::exec(&args).map(Words::Exec);
+    match quick.or_else(|| quick::queue_add(&args).map(Words::Queue)) {
+        Some(words) => Ok(words),
         None => by_clap(args),
     }
 }

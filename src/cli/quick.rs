@@ -1,7 +1,7 @@
-//! The words of a plain `cb exec`, without clap.
+//! The words of a plain `cb exec`, or `cb queue add`, without clap.
 //!
 //! Building and dropping clap's tree is half of what cb itself computes for a
-//! call. This reads the words that need none of it, over the same table of
+//! call, and touches as much memory as all the rest. This reads the words that need none of it, over the same table of
 //! flags, and leaves everything else (help, mistakes, rare forms) to clap. A
 //! test holds the two together.
 
@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::flags::POLICY_FLAGS;
-use super::{ExecWords, Places};
+use super::{ExecWords, Places, QueueAdd, QueueWhat, QueueWords};
 
 /// What was read so far.
 struct Reader {
@@ -28,12 +28,39 @@ enum Slot<'a> {
 /// Reads the arguments of the process, its own name first; `None` where clap
 /// must look at them.
 pub fn exec(args: &[OsString]) -> Option<ExecWords> {
-    if args.get(1)? != "exec" {
+    if args.get(1)? == "exec" { read(args, 2) } else { None }
+}
+
+/// The same for `cb queue add`, which has a part of the options.
+pub fn queue_add(args: &[OsString]) -> Option<QueueWords> {
+    if args.get(1)? != "queue" || args.get(2)? != "add" {
         return None;
     }
+    let ExecWords {
+        places,
+        name,
+        command,
+        flags,
+        key,
+        idempotent,
+        quiet: false,
+        result_file: None,
+        result_fd: None,
+        foreground: false,
+        die_with_parent: false,
+        hold_stdout: false,
+    } = read(args, 3)?
+    else {
+        return None;
+    };
+    let add = QueueAdd { name, command, flags, key, idempotent };
+    Some(QueueWords { places, what: QueueWhat::Add(add) })
+}
+
+/// Reads options, a name and a command, from there on.
+fn read(args: &[OsString], mut at: usize) -> Option<ExecWords> {
     let mut reader = Reader::new();
     let mut named = false;
-    let mut at = 2;
     loop {
         let word = args.get(at)?.as_bytes();
         match word {
@@ -195,12 +222,20 @@ mod tests {
 
         #[test]
         fn what_is_read_is_what_clap_reads(picks in prop::collection::vec(0..WORDS.len(), 0..8)) {
-            let picked = picks.into_iter().map(|pick| WORDS[pick]);
+            let words: Vec<_> = picks.into_iter().map(|pick| OsString::from(WORDS[pick])).collect();
             let args: Vec<OsString> =
-                ["cb", "exec"].into_iter().chain(picked).map(OsString::from).collect();
+                ["cb", "exec"].map(OsString::from).into_iter().chain(words.clone()).collect();
             if let Some(quick) = exec(&args) {
                 match cli::by_clap(args) {
                     Ok(Words::Exec(slow)) => prop_assert_eq!(quick, slow),
+                    other => prop_assert!(false, "{other:?}"),
+                }
+            }
+            let args: Vec<OsString> =
+                ["cb", "queue", "add"].map(OsString::from).into_iter().chain(words).collect();
+            if let Some(quick) = queue_add(&args) {
+                match cli::by_clap(args) {
+                    Ok(Words::Queue(slow)) => prop_assert_eq!(quick, slow),
                     other => prop_assert!(false, "{other:?}"),
                 }
             }
@@ -219,6 +254,16 @@ mod tests {
         assert!(!read(&["cb", "exec", "--help", "pay", "x"]));
         assert!(!read(&["cb", "status"]));
         assert!(!read(&["cb"]));
+        let read = |words: &[&str]| {
+            let args: Vec<OsString> = words.iter().map(OsString::from).collect();
+            queue_add(&args).is_some()
+        };
+        assert!(read(&["cb", "queue", "add", "--drain", "manual", "pay", "--", "curl", "-q"]));
+        assert!(read(&["cb", "queue", "add", "--key=k", "--idempotent", "pay", "curl"]));
+        assert!(!read(&["cb", "queue", "add", "-q", "pay", "curl"]));
+        assert!(!read(&["cb", "queue", "add", "--result-fd", "3", "pay", "curl"]));
+        assert!(!read(&["cb", "queue", "add", "pay"]));
+        assert!(!read(&["cb", "queue", "list"]));
         assert!(!read(&[]));
     }
 }
