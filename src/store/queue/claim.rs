@@ -13,6 +13,9 @@ use crate::model::job::{Fate, JobPolicy, JobState};
 use crate::store::directory::Private;
 use crate::store::lock;
 
+/// So many names are tried for what is put aside.
+const NAMES_MAX: u32 = 100;
+
 /// What came of a try to claim a job.
 #[derive(Debug)]
 pub enum Claimed<'q> {
@@ -131,12 +134,22 @@ impl<'q> Queue<'q> {
         })
     }
 
-    /// Moves what cannot be read out of the way.
+    /// Moves what cannot be read out of the way. Where doubt/ has the name
+    /// already it gets one of those that follow: nothing is overwritten.
     pub(super) fn put_aside(&self, state: JobState, id: JobId) -> Result<(), Error> {
         let name = id.to_string();
+        let from = self.folder(Folder::Of(state))?;
         let doubt = self.folder(Folder::Of(JobState::Doubt))?;
-        // Where doubt/ has the name already it stays: nothing is overwritten.
-        self.folder(Folder::Of(state))?.move_to(&name, doubt, &name).map(|_| ())
+        let mut aside = id;
+        for _ in 0..NAMES_MAX {
+            if from.move_to(&name, doubt, &aside.to_string())? || from.identity_of(&name)?.is_none()
+            {
+                return Ok(());
+            }
+            aside = aside.next();
+        }
+        let why = "cannot be read, and its name is taken in doubt: move it away".into();
+        Err(Error::Unsafe { path: from.path_of(&name), why })
     }
 }
 

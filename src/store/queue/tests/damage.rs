@@ -71,6 +71,20 @@ fn garbage_and_lengths_that_lie_never_panic() {
 }
 
 #[test]
+fn what_is_put_aside_leaves_pending_though_its_name_is_taken() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let (id, _) = attempted(&bench);
+    fs::write(bench.path("doubt", id), "the first").unwrap();
+    fs::write(bench.path("pending", id), "the second").unwrap();
+    let claimed = queue.claim(id, &|_| policy(), T0 + 5000).unwrap();
+    assert!(matches!(claimed, Claimed::PutAside(_)), "{claimed:?}");
+    assert_eq!(bench.counts(), Counts { doubt: 2, ..Counts::default() });
+    assert_eq!(fs::read(bench.path("doubt", id)).unwrap(), b"the first");
+    assert_eq!(fs::read(bench.path("doubt", id.next())).unwrap(), b"the second");
+}
+
+#[test]
 fn one_corrupt_job_among_ten_hinders_none() {
     let bench = Bench::new();
     let queue = bench.queue();
