@@ -124,7 +124,7 @@ impl<'q> Queue<'q> {
         if directory.identity_of(&name)? != Some(file.identity) {
             return Ok(Hold::Gone);
         }
-        let content = format::read(&file.file, id, Wanted::WithoutStdin);
+        let content = self.read_file(&file.file, id, Wanted::WithoutStdin);
         Ok(match content.map_err(Error::io("read", path()))? {
             Content::Newer(version) => Hold::Newer(version),
             Content::Corrupt(why) => Hold::Broken(why.to_owned(), Some(file)),
@@ -278,7 +278,8 @@ impl Held<'_> {
             return Ok(None);
         }
         let path = self.queue.path_of(self.state, id);
-        match format::read(&self.file.file, id, Wanted::Whole).map_err(Error::io("read", path))? {
+        let content = self.queue.read_file(&self.file.file, id, Wanted::Whole);
+        match content.map_err(Error::io("read", path))? {
             Content::Job(job, journal) => {
                 (self.job, self.journal) = (*job, journal);
                 Ok(None)

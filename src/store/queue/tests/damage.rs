@@ -85,6 +85,20 @@ fn what_is_put_aside_leaves_pending_though_its_name_is_taken() {
 }
 
 #[test]
+fn a_job_goes_through_the_breaker_whose_queue_it_is_in() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let id = add(&queue, &["true"]);
+    let meta = super::meta::encode("\u{1b}[2J", id, &job(&["true"]), &now(T0));
+    fs::write(bench.path("pending", id), format::encode(&meta, b"in").unwrap()).unwrap();
+    assert_eq!(queue.open(id).unwrap().unwrap().1.breaker, "pay");
+    assert_eq!(queue.list().unwrap()[0].job.as_ref().unwrap().breaker, "pay");
+    let held = claim(&queue, id, T0);
+    assert_eq!((&*held.job().breaker, &*held.job().stdin), ("pay", &b"in"[..]));
+    held.release();
+}
+
+#[test]
 fn one_corrupt_job_among_ten_hinders_none() {
     let bench = Bench::new();
     let queue = bench.queue();
