@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::exit;
 use crate::model::breaker::Holder;
 use crate::model::{Finished, Outcome, Permit, Step, Verdict};
+use crate::process::Startup;
 use crate::render::sentence;
 use crate::settings::{self, Given};
 use crate::store::{Absent, Keep};
@@ -21,7 +22,7 @@ use crate::store::{Absent, Keep};
 /// # Errors
 ///
 /// What the store cannot do.
-pub fn run(words: &AskWords, out: &mut Output) -> Result<i32, Error> {
+pub fn run(words: &AskWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
     let setup = Setup::load(&words.places)?;
     let name = settings::breaker_name(&words.name)?;
     let settings = setup.settings(&name, &Given { flags: &words.flags, ..Given::default() })?;
@@ -38,6 +39,10 @@ pub fn run(words: &AskWords, out: &mut Output) -> Result<i32, Error> {
         step.map(|verdict| (verdict, view))
     })?;
     done.receipt.notices.iter().for_each(|notice| voice.say(notice));
+    // A hold that ended by itself may have closed it.
+    if let Some(notice) = target.background(&words.places, startup).after(&done.transitions) {
+        voice.say(notice);
+    }
     match done.value {
         (Verdict::Admit(permit), _) => {
             let token = token::print(&target.name, permit);

@@ -18,7 +18,7 @@ use crate::model::backoff::millis;
 use crate::model::outcome::{End, ExitReport};
 use crate::model::text::duration;
 use crate::model::{Finished, Outcome, State};
-use crate::process::{self, Capture, Input, Notice, Output, Request, Startup, Stdin};
+use crate::process::{self, Capture, EndRequest, Input, Notice, Output, Request, Startup, Stdin};
 use crate::render::times::rough;
 use crate::settings::Action;
 
@@ -48,6 +48,16 @@ pub enum Came {
     /// It never ran.
     Rejected(Box<Refusal>),
     /// It ran: this is the last attempt.
+    Ran(Box<Ran>),
+    /// It ran, and a person's signal came before it ran again.
+    BrokenOff(Box<Ran>, i32),
+}
+
+/// What came of an attempt.
+enum Once {
+    Rejected(Box<Refusal>),
+    /// The store cannot be used, and without it the command shall not run.
+    Refused(Error),
     Ran(Box<Ran>),
 }
 
@@ -91,32 +101,48 @@ impl<'a> Call<'a> {
     pub fn make(&mut self) -> Result<Came, Error> {
         let mut last: Option<Box<Ran>> = None;
         loop {
-            let granted = match (self.caller.admit(&self.voice)?, last) {
-                (Admission::Granted(granted), _) => granted,
-                (Admission::Refused(error), None) => {
-                    let name = self.caller.name.to_string();
-                    return Err(Error::Refused { name, why: Box::new(error) });
-                }
-                (Admission::Refused(error), Some(ran)) => {
-                    self.voice.say(format_args!("not tried again: {error}"));
-                    return Ok(Came::Ran(ran));
-                }
-                (Admission::Rejected(refusal), None) => return Ok(Came::Rejected(refusal)),
-                (Admission::Rejected(refusal), Some(mut ran)) => {
+            let ran = match (self.once(), last) {
+                (Ok(Once::Ran(ran)), _) => ran,
+                (Ok(Once::Rejected(refusal)), None) => return Ok(Came::Rejected(refusal)),
+                (Ok(Once::Rejected(refusal)), Some(mut ran)) => {
                     let why = refusal.words(&self.caller.settings);
                     self.voice.say(format_args!("not tried again: {why}"));
                     ran.after = Some(refusal.after.state);
                     return Ok(Came::Ran(ran));
                 }
+                (Ok(Once::Refused(error)), None) => {
+                    let name = self.caller.name.to_string();
+                    return Err(Error::Refused { name, why: Box::new(error) });
+                }
+                (Err(error), None) => return Err(error),
+                // It ran all the same, and that is what is told.
+                (Ok(Once::Refused(error)) | Err(error), Some(ran)) => {
+                    self.voice.say(format_args!("not tried again: {error}"));
+                    return Ok(Came::Ran(ran));
+                }
             };
-            self.attempts = self.attempts.saturating_add(1);
-            let ran = Box::new(self.attempt(granted)?);
-            match self.pause_before_next(&ran) {
-                Some(pause) => std::thread::sleep(pause),
-                None => return Ok(Came::Ran(ran)),
+            let Some(pause) = self.pause_before_next(&ran) else { return Ok(Came::Ran(ran)) };
+            if let Some(request) = wait(pause) {
+                return Ok(Came::BrokenOff(ran, request.signal));
             }
+            self.startup.unblock_signals();
             last = Some(ran);
         }
+    }
+
+    /// Makes one attempt, if it is admitted.
+    fn once(&mut self) -> Result<Once, Error> {
+        let granted = match self.caller.admit(&self.voice)? {
+            Admission::Granted(granted) => granted,
+            Admission::Rejected(refusal) => return Ok(Once::Rejected(refusal)),
+            Admission::Refused(error) => return Ok(Once::Refused(error)),
+        };
+        self.attempts = self.attempts.saturating_add(1);
+        let ran = self.attempt(granted);
+        if ran.is_err() {
+            self.attempts -= 1;
+        }
+        Ok(Once::Ran(Box::new(ran?)))
     }
 
     fn attempt(&mut self, granted: Granted) -> Result<Ran, Error> {
@@ -207,6 +233,19 @@ impl<'a> Call<'a> {
         let (how, next) = (how(&ran.exited), rough(millis(pause)));
         self.voice.say(format_args!("attempt {attempt} of {all} failed ({how}), next in {next}"));
         Some(pause)
+    }
+}
+
+/// Waits for so long; a person's wish that cb ends, if there was one.
+fn wait(length: Duration) -> Option<EndRequest> {
+    let until = clock::monotonic().saturating_add(length);
+    loop {
+        let left = until.saturating_sub(clock::monotonic());
+        // A signal that is ignored, and one that stopped cb, end a pause early.
+        match process::pause(left) {
+            None if !left.is_zero() => {}
+            request => return request,
+        }
     }
 }
 

@@ -53,6 +53,7 @@ fn end(call: &mut Call<'_>, came: Came, sink: &mut Sink) -> Result<i32, Error> {
     match came {
         Came::Rejected(refusal) => rejected(call, &refusal, sink),
         Came::Ran(ran) => ended(call, ran, sink),
+        Came::BrokenOff(ran, signal) => Ok(broken_off(call, ran, signal, sink)),
     }
 }
 
@@ -101,17 +102,32 @@ fn ended(call: &mut Call<'_>, mut ran: Box<Ran>, sink: &mut Sink) -> Result<i32,
         Err(error) => (StandIn::Nothing, Err(error)),
     };
     let status = status_with(&stood_in, &call.caller.settings);
-    let report = Report::of_run(call.caller.name.as_str(), &ran.exited, ran.outcome, ran.status)
-        .between(ran.before, ran.after)
-        .tried(call.attempts)
-        .with(&stood_in);
-    sink.write(&report, &call.voice);
+    sink.write(&report_of(call, &ran).with(&stood_in), &call.voice);
     written?;
     Ok(match (stood_in, status) {
         (StandIn::Ran(exited), _) => end_like(&exited),
         (_, Some(status)) => status,
         (_, None) => end_like(&ran.exited),
     })
+}
+
+/// A person ended it between two attempts: nothing stands in, and cb ends by the
+/// same signal.
+fn broken_off(call: &Call<'_>, mut ran: Box<Ran>, signal: i32, sink: &mut Sink) -> i32 {
+    sink.write(&report_of(call, &ran), &call.voice);
+    // All is told: whoever has no time for the rest of the output asks again.
+    call.startup.unblock_signals();
+    if let Err(error) = ran.pass_on() {
+        call.voice.say(error);
+    }
+    process::end_by_signal(signal)
+}
+
+/// The report on a call that ran.
+fn report_of<'c>(call: &Call<'c>, ran: &Ran) -> Report<'c> {
+    Report::of_run(call.caller.name.as_str(), &ran.exited, ran.outcome, ran.status)
+        .between(ran.before, ran.after)
+        .tried(call.attempts)
 }
 
 /// The exit status that comes of what stood in.

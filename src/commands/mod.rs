@@ -65,7 +65,7 @@ fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error>
         Words::Exec(words) => return exec::run(&words, startup),
         Words::Status(words) => status::run(&words, out),
         Words::Check(words) => check::run(&words, out),
-        Words::Allow(words) => allow::run(&words, out),
+        Words::Allow(words) => allow::run(&words, startup, out),
         Words::Report(words) => report::run(&words, startup),
         Words::Trip(words) => manual::trip(&words, startup, out),
         Words::Reset(words) => manual::reset(&words, startup, out),

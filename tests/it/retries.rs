@@ -4,10 +4,12 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
-use crate::live::{Live, alive};
+use crate::live::{Live, alive, first};
 use crate::pty::Pty;
 use crate::support::{Cb, Ran, eventually};
 
@@ -249,6 +251,61 @@ fn a_person_ends_the_pause() {
         assert_eq!((cb.lines("attempts").len(), cb.total("pay", "failed")), (1, 1));
         assert!(!cb.path("ran").exists());
     }
+}
+
+#[test]
+fn a_call_that_is_ended_in_a_pause_is_told_and_its_output_is_there() {
+    let cb = Cb::new();
+    let options = ["--retries=3", "--retry-delay=1h", "--retry-max-delay=1h", "--hold-stdout"];
+    let more = ["--result-file=result", "--on-failure=run:touch ran"];
+    let mut command = sh(&cb, &[&options[..], &more].concat(), "echo out $CB_ATTEMPT; exit 3");
+    command.process_group(0);
+    let live = Live::start(command);
+    eventually("it waits", || live.stderr_so_far().contains("next in "));
+    std::thread::sleep(Duration::from_millis(100));
+    live.send(libc::SIGTERM);
+    live.end().signal(libc::SIGTERM).stdout("out 1\n");
+    let told = report(&cb);
+    assert_eq!((&told["outcome"], &told["exit_code"]), (&"failure".into(), &3.into()));
+    assert_eq!((&told["ran"], &told["attempts"]), (&true.into(), &1.into()));
+    assert_eq!(told["state_after"], "closed");
+    assert!(!cb.path("ran").exists());
+}
+
+#[test]
+fn an_ignored_signal_neither_ends_nor_shortens_a_pause() {
+    let cb = Cb::new();
+    let mut command = sh(&cb, &["--retries=1", "--retry-delay=600ms", "--retry-jitter=0"], COUNT);
+    // SAFETY: signal touches no memory.
+    first(&mut command, || unsafe {
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+    });
+    let live = Live::start(command);
+    eventually("it waits", || live.stderr_so_far().contains("next in "));
+    let begin = Instant::now();
+    for _ in 0..3 {
+        live.send(libc::SIGHUP);
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    live.end().code(7);
+    assert!(begin.elapsed() > Duration::from_millis(400), "{:?}", begin.elapsed());
+    assert_eq!(cb.lines("attempts"), ["1", "2"]);
+}
+
+#[test]
+fn an_attempt_that_cannot_be_made_hides_none_that_was() {
+    let cb = Cb::new();
+    let options = ["--retries=3", "--retry-delay=400ms", "--hold-stdout", "--result-file=result"];
+    let live = Live::start(sh(&cb, &options, "echo out $CB_ATTEMPT; exit 7"));
+    eventually("it waits", || live.stderr_so_far().contains("next in "));
+    // It gets no descriptor any more.
+    let limit = Rlimit { current: Some(3), maximum: Some(3) };
+    prlimit(Pid::from_raw(live.pid()), Resource::Nofile, limit).expect("a limit");
+    let ran = live.end().code(7).stdout("out 1\n");
+    ran.stderr_has("not tried again: cannot start a process: ");
+    let told = report(&cb);
+    assert_eq!((&told["outcome"], &told["exit_code"]), (&"failure".into(), &7.into()));
+    assert_eq!((&told["ran"], &told["attempts"]), (&true.into(), &1.into()));
 }
 
 #[test]

@@ -51,6 +51,15 @@ fn a_report_that_closes_drains() {
 }
 
 #[test]
+fn an_allow_that_finds_a_hold_over_drains() {
+    let (cb, ids) = open_with_jobs(2);
+    cb.run(["hold", "pay", "disabled", "--for", "50ms"]).code(0);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    cb.run(["allow", "pay"]).code(0).stderr("");
+    check_drained(&cb, &ids);
+}
+
+#[test]
 fn the_trial_of_a_drain_lets_the_rest_follow() {
     let (cb, ids) = open_with_jobs(3);
     cb.make_due("pay");
