@@ -5,6 +5,7 @@ use std::thread;
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::model::job::KEY_BYTES_MAX;
 
 fn keyed(key: &str, words: &[&str]) -> NewJob {
     NewJob { key: Some(key.into()), ..job(words) }
@@ -74,7 +75,7 @@ fn a_damaged_key_file_is_mended_from_the_jobs() {
 fn a_key_has_a_length() {
     let bench = Bench::new();
     let queue = bench.queue();
-    for key in [String::new(), "x".repeat(KEY_LEN_MAX + 1)] {
+    for key in [String::new(), "x".repeat(KEY_BYTES_MAX + 1)] {
         let error = queue.add(&keyed(&key, &["true"]), now(T0), MANY).unwrap_err();
         assert!(error.to_string().ends_with("allowed: 1 to 500"), "{error}");
     }
