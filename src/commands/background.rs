@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::model::{BreakerName, State, Transition};
 use crate::process::{self, Startup};
 use crate::settings::{Drain, Settings};
-use crate::store::{Absent, FileStore, Store};
+use crate::store::{Absent, FileStore};
 
 /// A queue that may be drained in the background.
 pub struct Background<'a> {
@@ -36,17 +36,15 @@ impl<'a> Background<'a> {
         if closed { self.start() } else { None }
     }
 
-    /// Starts a drain if the breaker is closed; what has to be said of it.
+    /// Starts a drain if calls flow freely, so that no closing will start one;
+    /// what has to be said of it.
     pub fn if_closed(&self) -> Option<String> {
-        if self.settings.queue.drain == Drain::Manual {
-            return None;
+        let manual = self.settings.queue.drain == Drain::Manual;
+        if !manual && operate::flows(self.store, self.name, &self.settings.policy) {
+            self.start()
+        } else {
+            None
         }
-        let closed = match self.store.find(self.name) {
-            Ok(Some(found)) => operate::view(&found, &self.settings.policy).state == State::Closed,
-            Ok(None) => true,
-            Err(_) => false,
-        };
-        if closed { self.start() } else { None }
     }
 
     /// That no drain can be started takes nothing back: the jobs are kept.
@@ -72,8 +70,10 @@ impl<'a> Background<'a> {
         let mut args: Vec<OsString> =
             ["queue", "run", "--background", "--store"].map(Into::into).into();
         args.push(absolute(self.store.root()));
-        if let Some(config) = &self.places.config {
-            args.extend(["--config".into(), absolute(Path::new(config))]);
+        // What the environment names may be relative as well.
+        let from_env = || std::env::var_os("CB_CONFIG").filter(|path| !path.is_empty());
+        if let Some(config) = self.places.config.clone().or_else(from_env) {
+            args.extend(["--config".into(), absolute(Path::new(&config))]);
         }
         args.push(self.name.as_str().into());
         process::start_detached(&args, self.startup)

@@ -1,7 +1,7 @@
 //! One call through one breaker: asked for, and told about. `cb exec` makes one
 //! for each attempt, a drain one for each job.
 
-use super::operate::{Done, operate, view};
+use super::operate::{Done, flows, operate, view};
 use super::output::Voice;
 use crate::error::Error;
 use crate::model::breaker::{Holder, Rejection};
@@ -9,6 +9,7 @@ use crate::model::outcome::ExitReport;
 use crate::model::{
     BreakerName, Finished, Outcome, Permit, State, Step, Transition, Verdict, View,
 };
+use crate::process;
 use crate::render::sentence;
 use crate::settings::{OnStoreError, Settings};
 use crate::store::{Absent, FileStore, Keep, PermitFile, SlotFile, Store};
@@ -107,33 +108,31 @@ impl Caller<'_> {
     }
 
     /// Looks for room among the calls in flight, and waits for it where that is
-    /// asked for; not while the breaker would reject the call anyway.
+    /// asked for; not while the breaker would reject the call anyway, nor once a
+    /// person has asked for an end.
     fn room(&self, store: &FileStore) -> Result<Room, Error> {
         let Some(max) = self.settings.max_concurrent else { return Ok(Room::Free(None)) };
         let mut slot = store.take_slot(self.name, max)?;
+        let mut goes_on =
+            || !process::is_asked_to_end() && self.view().is_none_or(|breaker| breaker.admits);
         if let (None, Some(wait)) = (&slot, self.settings.max_wait)
-            && self.would_admit(store)
+            && goes_on()
         {
-            slot = store.wait_for_slot(self.name, max, wait, &mut || self.would_admit(store))?;
+            slot = store.wait_for_slot(self.name, max, wait, &mut goes_on)?;
         }
         Ok(slot.map_or(Room::Full, |slot| Room::Free(Some(slot))))
     }
 
-    /// Whether the breaker would admit a call now, as far as a reader sees.
-    fn would_admit(&self, store: &FileStore) -> bool {
-        match store.find(self.name) {
-            Ok(Some(found)) => view(&found, &self.settings.policy).admits,
-            _ => true,
-        }
+    /// Whether calls flow freely now, as far as a reader sees.
+    pub fn flows(&self) -> bool {
+        let store = self.store.as_ref();
+        store.is_some_and(|store| flows(store, self.name, &self.settings.policy))
     }
 
-    /// Whether the breaker is closed now, as far as a reader sees.
-    pub fn is_closed(&self) -> bool {
-        match self.store.as_ref().map(|store| store.find(self.name)) {
-            Some(Ok(Some(found))) => view(&found, &self.settings.policy).state == State::Closed,
-            Some(Ok(None)) => true,
-            Some(Err(_)) | None => false,
-        }
+    /// The breaker as a reader sees it; none where there is none to be seen.
+    pub fn view(&self) -> Option<View> {
+        let found = self.store.as_ref()?.find(self.name).ok()??;
+        Some(view(&found, &self.settings.policy))
     }
 
     fn turn_away(&self, store: &dyn Store) -> Result<Done<Admission>, Error> {

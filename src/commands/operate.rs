@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::model::breaker::Breaker;
-use crate::model::{BreakerName, Now, Policy, Step, Transition, View};
+use crate::model::{BreakerName, Hold, Now, Policy, State, Step, Transition, View};
 use crate::store::{Absent, Found, Keep, Receipt, Scene, Store};
 
 /// What an operation came to.
@@ -46,6 +46,19 @@ pub fn view(found: &Found, policy: &Policy) -> View {
     let mut breaker = found.breaker.clone();
     lose_gone(&mut breaker, policy, &found.scene);
     breaker.view(policy, found.scene.now)
+}
+
+/// Whether calls flow freely through a breaker, as far as a reader sees: it is
+/// closed, or held so that all pass. One that was never used is closed.
+pub fn flows(store: &dyn Store, name: &BreakerName, policy: &Policy) -> bool {
+    match store.find(name) {
+        Ok(Some(found)) => matches!(
+            view(&found, policy).state,
+            State::Closed | State::Held(Hold::Disabled | Hold::MetricsOnly)
+        ),
+        Ok(None) => true,
+        Err(_) => false,
+    }
 }
 
 fn lose_gone(breaker: &mut Breaker, policy: &Policy, scene: &Scene) -> Vec<Transition> {

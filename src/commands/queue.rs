@@ -7,6 +7,7 @@ mod manage;
 mod pass;
 mod show;
 mod tally;
+mod work;
 mod workers;
 
 use std::ffi::OsStr;

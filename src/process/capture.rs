@@ -145,16 +145,9 @@ impl<'t> Capture<'t> {
 
     /// Whether the reader of cb's stdout went away, which is no error: without
     /// cb the command would have got SIGPIPE, and with it does if it writes on.
-    pub fn reader_is_gone(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn reader_is_gone(&self) -> bool {
         self.reader_is_gone
-    }
-
-    /// Forgets what is held: another attempt follows. What was released already
-    /// cannot be taken back, and stays.
-    pub fn discard(&mut self) {
-        if !self.released {
-            self.forget();
-        }
     }
 
     /// Writes what is left to cb's stdout, for as long as its reader takes. To

@@ -61,7 +61,7 @@ use crate::model::outcome::{End, ExitReport, SignalSet};
 pub use capture::{Capture, Tap};
 pub use entry::Startup;
 pub use myself::{Worker, start_detached};
-pub use pause::{EndRequest, pause};
+pub use pause::{EndRequest, is_asked_to_end, listen, pause};
 pub use signals::end_by_signal;
 pub use spool::Spool;
 pub use stdin::{Input, NotAgain, Stdin};
@@ -100,6 +100,9 @@ pub struct Request<'a, 't> {
     pub foreground: bool,
     /// Have the kernel send it TERM when cb dies.
     pub die_with_parent: bool,
+    /// Let it finish when cb is sent TERM or HUP: they are left for [`pause`],
+    /// which takes them after its end.
+    pub finishes: bool,
     /// A clock that never goes back.
     pub clock: fn() -> Duration,
 }
@@ -121,6 +124,7 @@ impl<'a> Request<'a, '_> {
             kill_after: Duration::ZERO,
             foreground: false,
             die_with_parent: false,
+            finishes: false,
             clock,
         }
     }
@@ -182,8 +186,11 @@ pub fn run(
     startup: &Startup,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<ExitReport, Error> {
-    let waited = Set::waited();
-    waited.block();
+    Set::waited().block();
+    let waited = match request.finishes {
+        true => Set::waited().without(&Set::of(&[libc::SIGTERM, libc::SIGHUP])),
+        false => Set::waited(),
+    };
     let pipes = Plumbing::lay(&request.stdin, &mut request.stdout, startup, &waited);
     let pipes = pipes.map_err(Error::Spawn)?;
     let own_group = request.timeout.is_some() && !request.foreground;

@@ -63,9 +63,11 @@ impl Worker {
         Ok(Worker { pid, answer: File::from(reader) })
     }
 
-    /// Sends it a signal.
-    pub fn tell(&self, signal: i32) {
-        signals::send(To::Child(self.pid.as_raw_nonzero().get()), signal);
+    /// Asks it to end by this signal. One that was stopped hears of it as well.
+    pub fn end(&self, signal: i32) {
+        let worker = To::Child(self.pid.as_raw_nonzero().get());
+        signals::send(worker, signal);
+        signals::send(worker, libc::SIGCONT);
     }
 
     /// Waits for its end: its exit status, 128 + N where signal N ended it, and

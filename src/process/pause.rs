@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Startup;
 use super::signals::{self, Set};
 
 /// The signals by which a person ends cb.
@@ -14,6 +15,21 @@ pub struct EndRequest {
     pub signal: i32,
     /// Whether it was typed at the terminal, and so reached the whole group.
     pub typed: bool,
+}
+
+/// From here on the signals that end cb are taken by [`pause`], and all others do
+/// to cb what they do to any program. For the time between two commands: a run
+/// leaves all of them blocked.
+pub fn listen(startup: &Startup) {
+    let ends = Set::of(&ENDS);
+    ends.block();
+    Set::waited().without(&ends).without(&startup.mask).unblock();
+}
+
+/// Whether a person has asked for an end, which [`pause`] has yet to take.
+pub fn is_asked_to_end() -> bool {
+    let pending = Set::pending();
+    ENDS.into_iter().any(|signal| pending.contains(signal) && !signals::is_ignored(signal))
 }
 
 /// Waits for so long; the signal by which a person asked for an end, if one came

@@ -206,7 +206,10 @@ impl<'a, 't> Watch<'a, 't> {
     /// lost.
     fn pass_on_what_came_early(&mut self) {
         let pending = Set::pending();
-        let early = signals::OF_TERMINALS.into_iter().filter(|&signal| pending.contains(signal));
+        let waited = self.waited;
+        let early = signals::OF_TERMINALS
+            .into_iter()
+            .filter(|&signal| pending.contains(signal) && waited.contains(signal));
         for arrival in early.filter_map(signals::take) {
             self.on_signal(&Arrival { from_kernel: false, ..arrival });
         }

@@ -430,25 +430,34 @@ fn check_directory(stat: &Stat, path: impl Fn() -> PathBuf) -> Result<(), Error>
     Ok(())
 }
 
-/// Makes a directory and its parents, each for the user alone.
+/// Makes a directory and its parents, each for the user alone, and has all their
+/// names on the disk.
 fn make_all(path: &Path) -> Result<(), Error> {
     let make = || match retry_on_intr(|| rustix::fs::mkdir(path, Mode::RWXU)) {
         Ok(()) => {
             let _ = rustix::fs::chmod(path, Mode::RWXU);
-            Ok(())
+            Ok(true)
         }
-        Err(Errno::EXIST) => Ok(()),
+        Err(Errno::EXIST) => Ok(false),
         Err(errno) => Err(errno),
     };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    match (make(), parent) {
+    let made = match (make(), parent) {
         (Err(Errno::NOENT), Some(parent)) => {
             make_all(parent)?;
             make()
         }
         (made, _) => made,
+    };
+    match made.map_err(|errno| Error::io("create", path)(errno.into()))? {
+        true => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let fd = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+                .map_err(|errno| Error::io("open", path)(errno.into()))?;
+            Directory { fd, path: path.to_owned() }.sync_parent()
+        }
+        false => Ok(()),
     }
-    .map_err(|errno| Error::io("create", path)(errno.into()))
 }
 
 /// For a message: the parent so many steps up, where the path really lies.

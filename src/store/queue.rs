@@ -32,7 +32,8 @@ mod tests;
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -338,8 +339,18 @@ impl Queue<'_> {
         let Some(directory) = self.folder_if_there(Folder::Of(state))? else { return Ok(None) };
         let name = id.to_string();
         let Some(found) = directory.open_file(&name, OFlags::RDONLY)? else { return Ok(None) };
-        let content = format::read(&found.file, id, wanted);
+        let content = self.read_file(&found.file, id, wanted);
         content.map(Some).map_err(Error::io("read", directory.path_of(&name)))
+    }
+
+    /// Reads the file of a job. Whatever breaker it was made for, it goes
+    /// through that whose queue it is in: nobody needs to trust the file's word.
+    fn read_file(&self, file: &File, id: JobId, wanted: Wanted) -> io::Result<Content> {
+        let mut content = format::read(file, id, wanted)?;
+        if let Content::Job(job, _) = &mut content {
+            self.breaker.as_str().clone_into(&mut job.breaker);
+        }
+        Ok(content)
     }
 }
 

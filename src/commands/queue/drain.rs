@@ -5,13 +5,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::pass::{Drainer, Pass, Stop};
-use super::tally::Tally;
 use super::workers::Workers;
 use crate::cli::QueueRun;
 use crate::clock::{Clock, SystemClock};
+use crate::commands::background::Background;
 use crate::commands::call::Caller;
-use crate::commands::moment::Moment;
-use crate::commands::output::{Output, Voice};
+use crate::commands::output::Output;
 use crate::commands::setup::Setup;
 use crate::error::Error;
 use crate::exit;
@@ -21,6 +20,9 @@ use crate::store::Absent;
 
 /// How often a drain that stays looks for new jobs, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// So often in a row a drain in the background meets with trouble, and gives up.
+const TROUBLES_MAX: u32 = 60;
 
 /// How long a drain stays.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,31 +57,16 @@ pub fn run(
         QueueRun { background: true, .. } => Stay::UntilEmpty,
         _ => Stay::Once,
     };
-    let absent = if stay == Stay::Always { Absent::Create } else { Absent::Refuse };
     let store = setup.store()?;
-    let Some(queue) = store.queue(&target.name, absent)? else {
-        if !words.background {
-            writeln!(out, "{}: nothing is queued", target.name).map_err(Error::Stdout)?;
-        }
-        return Ok(exit::OK);
+    let caller = Caller {
+        name: &target.name,
+        settings: target.settings,
+        store: Some(target.store),
+        flags: None,
     };
-    let drainer = Drainer {
-        setup,
-        words,
-        startup,
-        moment: Moment::of(&target.store, &target.name)?,
-        voice: Voice { name: target.name.as_str(), quiet: words.quiet },
-        interval,
-        last_flags: found.map(|found| found.breaker.flags().to_owned()).unwrap_or_default(),
-        tally: Tally::default(),
-        caller: Caller {
-            name: &target.name,
-            settings: target.settings,
-            store: Some(target.store),
-            flags: None,
-        },
-        queue: &queue,
-    };
+    let mut drainer = Drainer::new(setup, words, startup, &store, caller)?;
+    drainer.interval = interval;
+    drainer.last_flags = found.map(|found| found.breaker.flags().to_owned()).unwrap_or_default();
     if words.background { in_background(drainer) } else { in_foreground(drainer, stay, jobs, out) }
 }
 
@@ -91,6 +78,8 @@ enum End {
     /// Nothing is left that could run now.
     Idle,
     Stopped(Stop),
+    /// What is left cannot be had, which was said.
+    Troubled,
 }
 
 fn in_foreground(
@@ -108,11 +97,22 @@ fn in_foreground(
         let line = summary(&drainer, end.as_ref().ok())?;
         writeln!(out, "{}: {line}", drainer.caller.name).map_err(Error::Stdout)?;
     }
-    match end? {
+    let end = end?;
+    if drainer.closed_it
+        && !drainer.words.worker
+        && let Some(queue) =
+            Background::of(&drainer.caller, drainer.setup.places(), drainer.startup)
+        && let Some(notice) = queue.if_closed()
+    {
+        // What failed just now is tried again as after any closing.
+        drainer.voice.say(notice);
+    }
+    match end {
         End::Stopped(Stop::Signal(signal)) if stay != Stay::Always => {
             out.finish()?;
             Ok(process::end_by_signal(signal))
         }
+        End::Troubled => Ok(exit::OWN_ERROR),
         _ => Ok(exit::OK),
     }
 }
@@ -124,15 +124,20 @@ fn in_foreground(
 /// other drain. So once it is let go there is one more look: what came before
 /// that was seen, and for what comes after it somebody else gets the lock.
 fn in_background(mut drainer: Drainer<'_>) -> Result<i32, Error> {
-    while let Some(lock) = drainer.queue.drain_lock()? {
+    loop {
+        let Some(queue) = drainer.store.queue(drainer.caller.name, Absent::Refuse)? else { break };
+        let Some(lock) = queue.drain_lock()? else { break };
         let ended = drain(&mut drainer, Stay::UntilEmpty, &mut Workers::none());
         drop(lock);
         let more = match ended? {
-            End::Idle => true,
-            End::Stopped(Stop::Open(_)) => drainer.caller.is_closed(),
-            End::Stopped(Stop::Busy(_) | Stop::Signal(_)) => false,
+            End::Idle => {
+                let seen = &drainer.waiting;
+                queue.ids_pending()?.iter().any(|id| !seen.contains_key(id))
+            }
+            End::Stopped(Stop::Open(_)) => drainer.caller.flows(),
+            End::Stopped(Stop::Busy(_) | Stop::Signal(_)) | End::Troubled => false,
         };
-        if !more || drainer.queue.ids_pending()?.is_empty() {
+        if !more {
             break;
         }
     }
@@ -140,42 +145,75 @@ fn in_background(mut drainer: Drainer<'_>) -> Result<i32, Error> {
 }
 
 fn drain(drainer: &mut Drainer<'_>, stay: Stay, workers: &mut Workers) -> Result<End, Error> {
-    let mut closed = workers.are_wanted() && drainer.caller.is_closed();
+    let mut flows = workers.are_wanted() && drainer.caller.flows();
+    let mut troubles = 0_u32;
     loop {
-        // Several join in once the breaker is known to be closed: until then
-        // there is one job at a time, which may be the trial. What they leave,
-        // and why, is found out by this one.
-        if closed && workers.are_wanted() {
+        // Several join in once calls are known to flow: until then there is one
+        // job at a time, which may be the trial. What they leave, and why, is
+        // found out by this one.
+        if flows && workers.are_wanted() {
             let (startup, voice) = (drainer.startup, &drainer.voice);
+            process::listen(startup);
             if let Some(signal) = workers.work(startup, voice, &mut drainer.tally)? {
                 return Ok(End::Stopped(Stop::Signal(signal)));
             }
         }
         let enough = if workers.are_wanted() { 1 } else { u32::MAX };
-        let pass = drainer.pass(enough)?;
-        closed = pass.closed;
-        let pause = match (stay, &pass) {
-            (_, Pass { stop: Some(Stop::Signal(signal)), .. }) => {
-                return Ok(End::Stopped(Stop::Signal(*signal)));
+        let pass = drainer.pass(enough);
+        let in_vain = |pass: &Pass| pass.troubled && pass.ran == 0 && pass.stop.is_none();
+        // A store that is locked, or a disk that is full, is so for a while.
+        troubles = if pass.as_ref().is_ok_and(|pass| !in_vain(pass)) { 0 } else { troubles + 1 };
+        let gives_up = match stay {
+            Stay::Once => true,
+            Stay::UntilEmpty => troubles > TROUBLES_MAX,
+            Stay::Always => false,
+        };
+        let pause = match pass {
+            Err(error) if gives_up => return Err(error),
+            Err(error) => {
+                drainer.voice.say(&error);
+                LOOK_EVERY
             }
-            (Stay::Always, Pass { stop: Some(_), .. }) => LOOK_EVERY,
-            (Stay::UntilEmpty, Pass { stop: Some(Stop::Busy(_)), .. }) => LOOK_EVERY,
-            (_, Pass { stop: Some(_), .. }) => {
-                return Ok(pass.stop.map_or(End::Idle, End::Stopped));
-            }
-            (_, Pass { ran: 1.., .. }) => continue,
-            (Stay::Once, _) => return Ok(End::Idle),
-            (Stay::UntilEmpty, Pass { next_due_ms: None, others: 0, .. }) => {
-                return Ok(End::Idle);
-            }
-            (Stay::UntilEmpty | Stay::Always, Pass { next_due_ms, .. }) => {
-                let now_ms = drainer.moment.now_ms();
-                let left_ms = next_due_ms.map_or(u64::MAX, |due_ms| due_ms.saturating_sub(now_ms));
-                LOOK_EVERY.min(Duration::from_millis(left_ms))
+            Ok(pass) if in_vain(&pass) && gives_up => return Ok(End::Troubled),
+            Ok(pass) if in_vain(&pass) => LOOK_EVERY,
+            Ok(pass) => {
+                flows = pass.closed;
+                match next(drainer, stay, pass) {
+                    Next::Again => continue,
+                    Next::Pause(pause) => pause,
+                    Next::End(end) => return Ok(end),
+                }
             }
         };
         if let Some(asked) = process::pause(spread(pause)) {
             return Ok(End::Stopped(Stop::Signal(asked.signal)));
+        }
+    }
+}
+
+/// What a drain does after a go.
+enum Next {
+    Again,
+    Pause(Duration),
+    End(End),
+}
+
+fn next(drainer: &Drainer<'_>, stay: Stay, pass: Pass) -> Next {
+    match (stay, pass.stop) {
+        (_, Some(Stop::Signal(signal))) => Next::End(End::Stopped(Stop::Signal(signal))),
+        (Stay::Always, Some(_)) | (Stay::UntilEmpty, Some(Stop::Busy(_))) => {
+            Next::Pause(LOOK_EVERY)
+        }
+        (_, Some(stop)) => Next::End(End::Stopped(stop)),
+        (_, None) if pass.ran > 0 => Next::Again,
+        (Stay::Once, None) => Next::End(End::Idle),
+        (Stay::UntilEmpty, None) if pass.next_due_ms.is_none() && pass.others == 0 => {
+            Next::End(End::Idle)
+        }
+        (Stay::UntilEmpty | Stay::Always, None) => {
+            let now_ms = drainer.moment.now_ms();
+            let due_ms = pass.next_due_ms.unwrap_or(u64::MAX);
+            Next::Pause(LOOK_EVERY.min(Duration::from_millis(due_ms.saturating_sub(now_ms))))
         }
     }
 }
@@ -190,7 +228,7 @@ fn spread(pause: Duration) -> Duration {
 /// What was done, and what is left and why.
 fn summary(drainer: &Drainer<'_>, end: Option<&End>) -> Result<String, Error> {
     let mut parts: Vec<String> = drainer.tally.words().into_iter().collect();
-    let counts = drainer.queue.counts()?;
+    let counts = drainer.store.queue_counts(drainer.caller.name)?.unwrap_or_default();
     if counts.running > 0 {
         parts.push(format!("{} still running", counts.running));
     }

@@ -4,32 +4,25 @@
 //! disk, told to the breaker: in this order, so that whatever a crash leaves
 //! behind tells how far the job had come.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-use rustix::fs::MemfdFlags;
 
 use super::list::policy;
 use super::tally::Tally;
 use crate::cli::QueueRun;
-use crate::clock;
-use crate::commands::attempt::{how, words_of};
-use crate::commands::call::{Admission, Caller, Granted, finished};
+use crate::commands::call::{Admission, Caller};
 use crate::commands::moment::Moment;
 use crate::commands::output::Voice;
 use crate::commands::setup::Setup;
 use crate::error::Error;
 use crate::model::backoff::millis;
-use crate::model::job::{Ended, Fate, JobPolicy};
-use crate::model::outcome::{End, ExitReport};
-use crate::model::{Finished, Ms, Outcome, Rejection, State};
-use crate::process::{self, Capture, Input, Output, Request, Startup, Tap};
-use crate::render::times::rough;
+use crate::model::job::{Fate, JobPolicy};
+use crate::model::{Ms, Rejection, State};
+use crate::process::{self, Startup};
+use crate::render::sentence;
 use crate::settings::{Given, OnStoreError, Settings};
-use crate::store::queue::{AttemptEnd, AttemptLog, Claim, Claimed, Job, JobId, Queue, Recovered};
+use crate::store::queue::{Claim, Claimed, Job, JobId, Queue, Recovered};
+use crate::store::{Absent, FileStore};
 
 /// How long a job waits for room among the calls in flight, where no other time
 /// is set.
@@ -40,8 +33,12 @@ pub struct Drainer<'a> {
     pub setup: &'a Setup<'a>,
     pub words: &'a QueueRun,
     pub startup: &'a Startup,
+    /// The store of the queue; the caller has one of its own, for the state.
+    pub store: &'a FileStore,
+    /// Makes the calls, by the settings of the job at hand.
     pub caller: Caller<'a>,
-    pub queue: &'a Queue<'a>,
+    /// The settings of the breaker.
+    pub settings: Settings,
     pub moment: Moment,
     pub voice: Voice<'a>,
     /// The least time between the starts of two jobs.
@@ -49,6 +46,13 @@ pub struct Drainer<'a> {
     /// The flags of the breaker's last call.
     pub last_flags: String,
     pub tally: Tally,
+    /// Whether a job of this drain closed the breaker.
+    pub closed_it: bool,
+    /// The jobs that the latest go found waiting, and when those are due that
+    /// were not.
+    pub waiting: BTreeMap<JobId, Ms>,
+    /// The jobs of which was said that this cb cannot run them.
+    told: BTreeSet<JobId>,
 }
 
 /// What came of one go.
@@ -64,6 +68,8 @@ pub struct Pass {
     pub stop: Option<Stop>,
     /// Whether the breaker was closed after the last job.
     pub closed: bool,
+    /// Whether a job could not be had, which stopped no other.
+    pub troubled: bool,
 }
 
 /// Why no more jobs are started.
@@ -76,52 +82,130 @@ pub enum Stop {
     Signal(i32),
 }
 
-impl Drainer<'_> {
+impl<'a> Drainer<'a> {
+    /// A drain that has not begun.
+    ///
+    /// # Errors
+    ///
+    /// What the store cannot do.
+    pub fn new(
+        setup: &'a Setup<'a>,
+        words: &'a QueueRun,
+        startup: &'a Startup,
+        store: &'a FileStore,
+        caller: Caller<'a>,
+    ) -> Result<Self, Error> {
+        Ok(Drainer {
+            setup,
+            words,
+            startup,
+            store,
+            moment: Moment::of(store, caller.name)?,
+            voice: Voice { name: caller.name.as_str(), quiet: words.quiet },
+            settings: caller.settings.clone(),
+            caller,
+            interval: None,
+            last_flags: String::new(),
+            tally: Tally::default(),
+            closed_it: false,
+            waiting: BTreeMap::new(),
+            told: BTreeSet::new(),
+        })
+    }
+
     /// Goes through the jobs that wait, in order, until `enough` of them ran.
     ///
     /// # Errors
     ///
     /// What the store cannot do. The jobs are as safe as before.
     pub fn pass(&mut self, enough: u32) -> Result<Pass, Error> {
+        process::listen(self.startup);
         let mut pass = Pass::default();
-        let done_kept = self.caller.settings.queue.max_age;
-        let recovered =
-            self.queue.recover(&|job| self.policy_of(job), done_kept, self.moment.now_ms())?;
+        // Looked up anew: the breaker may have been removed, and made again.
+        let found = self.store.queue(self.caller.name, Absent::Refuse)?;
+        let Some(queue) = &found else { return Ok(pass) };
+        self.moment = Moment::of(self.store, self.caller.name)?;
+        let (done_kept, now_ms) = (self.settings.queue.max_age, self.moment.now_ms());
+        let recovered = queue.recover(&|job| self.policy_of(job), done_kept, now_ms)?;
         self.take_in(&recovered);
-        for id in self.queue.ids_pending()? {
+        let ids = queue.ids_pending()?;
+        self.waiting.retain(|id, _| ids.binary_search(id).is_ok());
+        pass.stop = if ids.is_empty() { None } else { self.stopped() };
+        for id in ids {
             if let Some(asked) = process::pause(Duration::ZERO) {
                 pass.stop = Some(Stop::Signal(asked.signal));
             }
             if pass.stop.is_some() || pass.ran >= enough {
                 break;
             }
-            match self.queue.claim(id, &|job| self.policy_of(job), self.moment.now_ms())? {
-                Claimed::Got(claim) => self.job(claim, &mut pass)?,
-                Claimed::NotDue { due_ms } => {
-                    let first = pass.next_due_ms.map_or(due_ms, |first| first.min(due_ms));
-                    pass.next_due_ms = Some(first);
-                }
-                Claimed::Settled(fate) => self.settled(id, &fate),
-                Claimed::PutAside(why) => self.put_aside(id, &why),
-                Claimed::Busy => pass.others += 1,
-                Claimed::Gone => {}
-                Claimed::Newer(version) => {
-                    self.voice.say(format_args!("job {id} is of a newer cb (format {version})"));
-                }
-            }
+            self.look(queue, id, &mut pass)?;
         }
         Ok(pass)
     }
 
-    fn job(&mut self, claim: Claim<'_>, pass: &mut Pass) -> Result<(), Error> {
+    /// Why no job can be run now, where a reader sees that already: no call is
+    /// asked for, and none counted as rejected.
+    fn stopped(&self) -> Option<Stop> {
+        let breaker = self.caller.view().filter(|breaker| !breaker.admits)?;
+        let words = sentence::of(&breaker);
+        Some(match breaker.state {
+            State::HalfOpen => Stop::Busy(words),
+            _ => Stop::Open(words),
+        })
+    }
+
+    /// Looks at one job that waits, and runs it if it is due. One that cannot be
+    /// had stops no other; a breaker that cannot be asked does.
+    fn look(&mut self, queue: &Queue<'_>, id: JobId, pass: &mut Pass) -> Result<(), Error> {
+        let now_ms = self.moment.now_ms();
+        let known_due_ms = self.waiting.get(&id).copied().filter(|due_ms| *due_ms > now_ms);
+        let claimed = match known_due_ms {
+            Some(due_ms) => Claimed::NotDue { due_ms },
+            None => match queue.claim(id, &|job| self.policy_of(job), now_ms) {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    self.trouble(id, &error, pass);
+                    return Ok(());
+                }
+            },
+        };
+        self.waiting.insert(id, 0);
+        match claimed {
+            Claimed::Got(claim) => self.ask(queue, claim, pass)?,
+            Claimed::NotDue { due_ms } => {
+                self.waiting.insert(id, due_ms);
+                let first = pass.next_due_ms.map_or(due_ms, |first| first.min(due_ms));
+                pass.next_due_ms = Some(first);
+            }
+            Claimed::Settled(fate) => self.settled(id, &fate),
+            Claimed::PutAside(why) => self.put_aside(id, &why),
+            Claimed::Busy => pass.others += 1,
+            Claimed::Gone => {}
+            Claimed::Newer(version) => {
+                if self.told.insert(id) {
+                    self.voice.say(format_args!("job {id} is of a newer cb (format {version})"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of a job that cannot be had.
+    pub(super) fn trouble(&self, id: JobId, error: &Error, pass: &mut Pass) {
+        self.voice.say(format_args!("job {id}: {error}"));
+        pass.troubled = true;
+    }
+
+    /// Asks the breaker for a job that was claimed, and runs it.
+    fn ask(&mut self, queue: &Queue<'_>, claim: Claim<'_>, pass: &mut Pass) -> Result<(), Error> {
         self.caller.settings = self.settings_of(claim.job())?;
-        if let Some(signal) = self.pace()? {
+        if let Some(signal) = self.pace(queue)? {
             claim.release();
             pass.stop = Some(Stop::Signal(signal));
             return Ok(());
         }
         match self.caller.admit(&self.voice)? {
-            Admission::Granted(granted) => self.run(claim, granted, pass),
+            Admission::Granted(granted) => self.run(queue, claim, granted, pass),
             Admission::Refused(error) => {
                 claim.release();
                 Err(error)
@@ -129,9 +213,10 @@ impl Drainer<'_> {
             Admission::Rejected(refusal) => {
                 claim.release();
                 let words = refusal.words(&self.caller.settings);
-                pass.stop = Some(match refusal.why {
-                    Rejection::Open { .. } | Rejection::ForcedOpen => Stop::Open(words),
-                    Rejection::NoTrialFree | Rejection::NoRoom => Stop::Busy(words),
+                pass.stop = Some(match (process::pause(Duration::ZERO), refusal.why) {
+                    (Some(asked), _) => Stop::Signal(asked.signal),
+                    (None, Rejection::Open { .. } | Rejection::ForcedOpen) => Stop::Open(words),
+                    (None, Rejection::NoTrialFree | Rejection::NoRoom) => Stop::Busy(words),
                 });
                 Ok(())
             }
@@ -153,15 +238,15 @@ impl Drainer<'_> {
     fn policy_of(&self, job: &Job) -> JobPolicy {
         match self.settings_of(job) {
             Ok(settings) => policy(&settings),
-            Err(_) => policy(&self.caller.settings),
+            Err(_) => policy(&self.settings),
         }
     }
 
     /// Waits for this job's turn at the rate that all drains of the queue share;
     /// a signal that came meanwhile.
-    fn pace(&mut self) -> Result<Option<i32>, Error> {
+    fn pace(&self, queue: &Queue<'_>) -> Result<Option<i32>, Error> {
         let Some(interval) = self.interval else { return Ok(None) };
-        let start_ms = self.moment.boot_ms() + millis(self.queue.pace(interval)?);
+        let start_ms = self.moment.boot_ms() + millis(queue.pace(interval)?);
         loop {
             let left_ms = start_ms.saturating_sub(self.moment.boot_ms());
             let asked = process::pause(Duration::from_millis(left_ms));
@@ -193,161 +278,5 @@ impl Drainer<'_> {
     fn put_aside(&mut self, id: JobId, why: &str) {
         self.tally.add(&Fate::Doubt);
         self.voice.say(format_args!("job {id} cannot be read ({why}): put aside"));
-    }
-
-    fn run(
-        &mut self,
-        mut claim: Claim<'_>,
-        granted: Granted,
-        pass: &mut Pass,
-    ) -> Result<(), Error> {
-        let attempt = match claim.begin(self.moment.now_ms()) {
-            Ok(attempt) => attempt,
-            Err(error) => {
-                // The command was not started: the permit goes back.
-                let nothing = Finished::new(Outcome::Ignored, Duration::ZERO);
-                self.tell(granted, &nothing, &mut Vec::new());
-                claim.release();
-                return Err(error);
-            }
-        };
-        let id = claim.job().id;
-        let mut notices = Vec::new();
-        let exited = self.spawn(&claim, attempt, &granted, &mut notices);
-        let outcome = exited
-            .as_ref()
-            .map_or(Outcome::Ignored, |exited| exited.classify(&self.caller.settings.codes));
-        let call = match &exited {
-            Ok(exited) => finished(exited, outcome),
-            Err(_) => Finished::new(Outcome::Ignored, Duration::ZERO),
-        };
-        // First on the disk: should cb be killed now, the job is not in doubt.
-        let end = AttemptEnd {
-            how: exited.as_ref().map_or(Ended::NotStarted, |exited| ended(exited, outcome)),
-            exit_code: call.exit_code,
-            signal: call.signal,
-            timed_out: call.timed_out,
-            duration_ms: millis(call.duration),
-            note: notices.join("; "),
-        };
-        let fate = claim.end(&end, &policy(&self.caller.settings), self.moment.now_ms());
-        pass.closed = self.tell(granted, &call, &mut notices);
-        pass.ran += 1;
-        notices.iter().for_each(|notice| self.voice.say(format_args!("job {id}: {notice}")));
-        let (exited, fate) = (exited?, fate?);
-        self.tally.add(&fate);
-        self.say_failure(id, &exited, attempt, &fate);
-        pass.stop = exited.asked_to_end().map(Stop::Signal);
-        Ok(())
-    }
-
-    /// Runs the job's command as it was queued: its words, directory, umask,
-    /// variables and stdin. What it writes goes into a log.
-    fn spawn(
-        &self,
-        claim: &Claim<'_>,
-        attempt: u32,
-        granted: &Granted,
-        notices: &mut Vec<String>,
-    ) -> Result<ExitReport, Error> {
-        let job = claim.job();
-        let mut env = job.env.clone();
-        env.extend(
-            [
-                ("CB_BREAKER", self.caller.name.to_string()),
-                ("CB_STATE", granted.state_of_call().name().to_owned()),
-                ("CB_ATTEMPT", attempt.to_string()),
-                ("CB_JOB_ID", job.id.to_string()),
-                ("CB_JOB_ATTEMPT", attempt.to_string()),
-            ]
-            .map(|(name, value)| (OsString::from(name), OsString::from(value))),
-        );
-        let (program, args) = job.argv.split_first().expect("no job without a command is read");
-        let stdin = stdin_of(&job.stdin).map_err(Error::Spawn)?;
-        let mut log = LogTap(match self.queue.attempt_log(job.id, attempt) {
-            Ok(log) => Some(log),
-            Err(error) => {
-                notices.push(not_kept(&error));
-                None
-            }
-        });
-        let mut capture = Capture::log(&mut log);
-        let settings = &self.caller.settings;
-        let mut request = Request {
-            env: &env,
-            clean_env: true,
-            cwd: Some(&job.cwd),
-            umask: Some(job.umask),
-            keep: Some(claim.fd()),
-            timeout: settings.timeout,
-            kill_after: settings.kill_after,
-            stdin: stdin.as_ref().map_or(Input::Null, |file| Input::File(file.as_fd())),
-            stdout: Output::Capture(&mut capture),
-            ..Request::new(program, args, clock::monotonic)
-        };
-        let ran = process::run(&mut request, self.startup, &mut |notice| {
-            notices.push(words_of(program, &notice));
-        });
-        if let Some(Err(error)) = log.0.map(AttemptLog::finish) {
-            notices.push(not_kept(&error));
-        }
-        ran
-    }
-
-    /// Tells the breaker; whether it is closed now.
-    fn tell(&self, granted: Granted, call: &Finished, notices: &mut Vec<String>) -> bool {
-        let told = self.caller.record(granted, call, notices);
-        told.is_some_and(|told| told.state == State::Closed)
-    }
-
-    /// Says what became of a job that did not succeed.
-    fn say_failure(&self, id: JobId, exited: &ExitReport, attempt: u32, fate: &Fate) {
-        let then = match fate {
-            Fate::Done => return,
-            Fate::Pending { due_ms } => {
-                let left_ms = due_ms.saturating_sub(self.moment.now_ms());
-                format!("next in {}", rough(left_ms))
-            }
-            Fate::Failed(why) => format!("given up: {why}"),
-            Fate::Doubt => "in doubt: it may have done a part".to_owned(),
-        };
-        let how = how(exited);
-        self.voice.say(format_args!("job {id}: attempt {attempt} failed ({how}); {then}"));
-    }
-}
-
-/// What the end of its command means for a job.
-fn ended(exited: &ExitReport, outcome: Outcome) -> Ended {
-    match (exited.end, outcome) {
-        (End::NotFound | End::NotExecutable, _) => Ended::NotStarted,
-        (_, Outcome::Success) => Ended::Success,
-        (_, Outcome::Ignored) if exited.ended_on_request() => Ended::Interrupted,
-        (_, Outcome::Failure | Outcome::Ignored) => Ended::Failure,
-    }
-}
-
-/// A job's stdin as a file without a name, so that no reader hinders anybody.
-fn stdin_of(bytes: &[u8]) -> io::Result<Option<File>> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let mut file = File::from(rustix::fs::memfd_create("stdin", MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(Some(file))
-}
-
-fn not_kept(error: &Error) -> String {
-    format!("{error}; its output is not kept whole")
-}
-
-/// What a job writes, on its way into its log.
-struct LogTap<'q>(Option<AttemptLog<'q>>);
-
-impl Tap for LogTap<'_> {
-    fn take(&mut self, bytes: &[u8]) {
-        if let Some(log) = &mut self.0 {
-            log.take(bytes);
-        }
     }
 }

@@ -62,7 +62,7 @@ impl Workers {
             if let Some(asked) = process::pause(Duration::ZERO) {
                 // What was typed reached them as well.
                 if !asked.typed {
-                    self.running.iter().for_each(|worker| worker.tell(asked.signal));
+                    self.running.iter().for_each(|worker| worker.end(asked.signal));
                 }
                 ended_by = Some(asked.signal);
             }

@@ -95,7 +95,7 @@ fn a_worker_answers_and_can_be_told_to_end() {
         let answer = String::from_utf8(answer).unwrap();
         let line = answer.lines().find(|line| line.starts_with("answer hello leads false"));
         assert!(line.is_some_and(|line| line.contains("/dev/null pipe:")), "{answer}");
-        waits.tell(libc::SIGTERM);
+        waits.end(libc::SIGTERM);
         format!("{first:?} {status} {}", waits.wait().unwrap().0)
     });
     assert_eq!(said, "Some(1) 0 143");

@@ -115,14 +115,25 @@ impl Queue<'_> {
             self.folder(Folder::Of(state)).and_then(|folder| folder.sync()).map_err(not_queued)?;
             return Ok(Added { id, is_new: false, state });
         }
-        self.check_room(max_jobs).map_err(not_queued)?;
-        // The key is on the disk before the job is: a job without its key could
-        // be added twice, a key without its job is free.
-        let id = self.put_anew(job, now, |id| {
-            file.write(id, &command)?;
-            self.folder(Folder::Keys)?.sync()
-        })?;
-        Ok(Added { id, is_new: true, state: JobState::Pending })
+        let added = self.check_room(max_jobs).map_err(not_queued).and_then(|()| {
+            // The key is on the disk before the job is: a job without its key
+            // could be added twice, a key without its job is free.
+            self.put_anew(job, now, |id| {
+                file.write(id, &command)?;
+                self.folder(Folder::Keys)?.sync()
+            })
+        });
+        match added {
+            Ok(id) => Ok(Added { id, is_new: true, state: JobState::Pending }),
+            Err(error) => {
+                // Keys that were refused do not pile up. One whose job could
+                // not be taken back stays with it.
+                if !matches!(error, Error::NotQueued { left: Some(_), .. }) {
+                    let _ = file.remove();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The job that has this key, its state, and its command.
@@ -161,8 +172,10 @@ impl Queue<'_> {
         if count < usize::try_from(max_jobs).unwrap_or(usize::MAX) {
             return Ok(());
         }
+        let jobs = if count == 1 { "job" } else { "jobs" };
+        let are = if max_jobs == 1 { "is" } else { "are" };
         Err(Error::Usage(format!(
-            "the queue of {} is full: it has {count} jobs, and {max_jobs} are allowed",
+            "the queue of {} is full: it has {count} {jobs}, and {max_jobs} {are} allowed",
             self.breaker
         )))
     }

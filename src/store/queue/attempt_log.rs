@@ -2,7 +2,7 @@
 //! a bound.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -96,21 +96,6 @@ impl Queue<'_> {
         let log = self.folder(Folder::Log).ok()?;
         let name = file_name(id, attempt);
         log.identity_of(&name).ok().flatten().map(|_| log.path_of(&name))
-    }
-
-    /// What an attempt wrote; `None` where there is no log of it.
-    ///
-    /// # Errors
-    ///
-    /// What the system refuses.
-    pub fn read_log(&self, id: JobId, attempt: u32) -> Result<Option<Vec<u8>>, Error> {
-        let log = self.folder(Folder::Log)?;
-        let name = file_name(id, attempt);
-        let Some(found) = log.open_file(&name, OFlags::RDONLY)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        let mut limited = found.file.take(2 * LOG_LEN_MAX);
-        limited.read_to_end(&mut bytes).map_err(Error::io("read", log.path_of(&name)))?;
-        Ok(Some(bytes))
     }
 }
 

@@ -13,6 +13,9 @@ use crate::model::job::{Fate, JobPolicy, JobState};
 use crate::store::directory::Private;
 use crate::store::lock;
 
+/// So many names are tried for what is put aside.
+const NAMES_MAX: u32 = 100;
+
 /// What came of a try to claim a job.
 #[derive(Debug)]
 pub enum Claimed<'q> {
@@ -121,7 +124,7 @@ impl<'q> Queue<'q> {
         if directory.identity_of(&name)? != Some(file.identity) {
             return Ok(Hold::Gone);
         }
-        let content = format::read(&file.file, id, Wanted::WithoutStdin);
+        let content = self.read_file(&file.file, id, Wanted::WithoutStdin);
         Ok(match content.map_err(Error::io("read", path()))? {
             Content::Newer(version) => Hold::Newer(version),
             Content::Corrupt(why) => Hold::Broken(why.to_owned(), Some(file)),
@@ -131,12 +134,22 @@ impl<'q> Queue<'q> {
         })
     }
 
-    /// Moves what cannot be read out of the way.
+    /// Moves what cannot be read out of the way. Where doubt/ has the name
+    /// already it gets one of those that follow: nothing is overwritten.
     pub(super) fn put_aside(&self, state: JobState, id: JobId) -> Result<(), Error> {
         let name = id.to_string();
+        let from = self.folder(Folder::Of(state))?;
         let doubt = self.folder(Folder::Of(JobState::Doubt))?;
-        // Where doubt/ has the name already it stays: nothing is overwritten.
-        self.folder(Folder::Of(state))?.move_to(&name, doubt, &name).map(|_| ())
+        let mut aside = id;
+        for _ in 0..NAMES_MAX {
+            if from.move_to(&name, doubt, &aside.to_string())? || from.identity_of(&name)?.is_none()
+            {
+                return Ok(());
+            }
+            aside = aside.next();
+        }
+        let why = "cannot be read, and its name is taken in doubt: move it away".into();
+        Err(Error::Unsafe { path: from.path_of(&name), why })
     }
 }
 
@@ -265,7 +278,8 @@ impl Held<'_> {
             return Ok(None);
         }
         let path = self.queue.path_of(self.state, id);
-        match format::read(&self.file.file, id, Wanted::Whole).map_err(Error::io("read", path))? {
+        let content = self.queue.read_file(&self.file.file, id, Wanted::Whole);
+        match content.map_err(Error::io("read", path))? {
             Content::Job(job, journal) => {
                 (self.job, self.journal) = (*job, journal);
                 Ok(None)

@@ -19,7 +19,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +27,7 @@ use super::{AttemptEnd, Job, JobId};
 use crate::model::Ms;
 use crate::model::job::{Ended, History, JobEvent};
 use crate::model::text;
+use crate::store::slots::read_up_to;
 
 /// The version that this code writes.
 pub const VERSION: u16 = 1;
@@ -325,20 +325,6 @@ fn part(file: &File, first: &[u8], at: u64, len: usize) -> io::Result<Vec<u8>> {
     let filled = read_up_to(file, &mut bytes, at)?;
     bytes.truncate(filled);
     Ok(bytes)
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], at + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 fn checksum(head: &[u8], meta: &[u8]) -> u32 {

@@ -27,7 +27,7 @@ impl JobId {
         let chance = (u128::from(high) << 64 | u128::from(low)) & CHANCE_MASK;
         let id = JobId(u128::from(at_ms & MS_MASK) << CHANCE_BITS | chance);
         match last {
-            Some(last) if id <= last => JobId(last.0.saturating_add(1)),
+            Some(last) if id <= last => last.next(),
             _ => id,
         }
     }
@@ -47,6 +47,11 @@ impl JobId {
             id = id << 5 | digit;
         }
         Some(JobId(id))
+    }
+
+    /// The id that follows this one.
+    pub(super) fn next(self) -> Self {
+        JobId(self.0.saturating_add(1))
     }
 
     /// When it was made, on the breaker's clock.

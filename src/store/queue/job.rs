@@ -13,7 +13,7 @@ use crate::model::job::{Ended, History, JobPolicy};
 pub struct Job {
     /// Its id.
     pub id: JobId,
-    /// The breaker it goes through.
+    /// The breaker it goes through: that whose queue it is in.
     pub breaker: String,
     /// The command and its arguments; never empty.
     pub argv: Vec<OsString>,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{Folder, JobId, Queue};
 use crate::error::Error;
 use crate::store::directory::{Directory, Private};
-use crate::store::lock;
+use crate::store::{lock, slots};
 
 const HEX_CHARS: usize = 64;
 /// Id, space, command, space, CRC, newline.
@@ -67,17 +67,8 @@ impl<'q> KeyFile<'q> {
     /// What the system refuses.
     pub fn read(&self) -> Result<Holder, Error> {
         let mut bytes = [0; LEN + 1];
-        let mut filled = 0;
-        loop {
-            match self.file.file.read_at(&mut bytes[filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(Error::io("read", self.directory.path_of(&self.name))(error));
-                }
-            }
-        }
+        let filled = slots::read_up_to(&self.file.file, &mut bytes, 0)
+            .map_err(Error::io("read", self.directory.path_of(&self.name)))?;
         Ok(match filled {
             0 => Holder::Nobody,
             _ => parse(&bytes[..filled]).unwrap_or(Holder::Unknown),

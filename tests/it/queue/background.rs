@@ -172,3 +172,53 @@ fn one_drain_in_the_background_is_enough() {
     }
     check_drained(&cb, &ids);
 }
+
+#[test]
+fn a_drain_by_hand_that_closes_starts_one_for_what_failed() {
+    let cb = Cb::new();
+    cb.run(["trip", "pay"]).code(0);
+    let trial = cb.add_sh(&[], "true");
+    let script = "[ $CB_JOB_ATTEMPT = 2 ]";
+    let fails = cb.add_sh(&["--attempt-delay", "10ms"], script);
+    cb.make_due("pay");
+    cb.drain(&[]).code(0);
+    cb.becomes(&trial, "done");
+    cb.becomes(&fails, "done");
+    cb.rested("pay");
+}
+
+#[test]
+fn what_is_queued_while_all_calls_pass_runs_at_once() {
+    for hold in ["disabled", "metrics-only"] {
+        let cb = Cb::new();
+        cb.run(["hold", "pay", hold]).code(0);
+        let id = cb.add_sh(&[], "true");
+        cb.becomes(&id, "done");
+        cb.rested("pay");
+    }
+}
+
+#[test]
+fn a_drain_in_the_background_finds_the_config_by_its_relative_name() {
+    let cb = Cb::new().env("CB_CONFIG", "here.toml");
+    std::fs::write(cb.path("here.toml"), "[breaker.pay]\nmax_attempts = 3\n").expect("a file");
+    let id = cb.add_sh(&[], "true");
+    eventually("it is done", || {
+        let mut show = cb.command(["queue", "list", "--json", "--state", "done"]);
+        show.current_dir(cb.path(""));
+        bounded(show).stdout_text().contains(&id)
+    });
+    cb.rested("pay");
+}
+
+#[test]
+fn a_job_of_a_newer_cb_keeps_no_drain_busy() {
+    let cb = manual();
+    let id = cb.add_sh(&[], "true");
+    let path = cb.queue("pending").join(&id);
+    let mut bytes = std::fs::read(&path).expect("a job");
+    bytes[6] = 9;
+    std::fs::write(&path, bytes).expect("a job");
+    let ran = cb.drain(&["--background"]).code(0);
+    assert!(ran.stderr_text().lines().count() <= 1, "{ran}");
+}

@@ -1,5 +1,7 @@
 //! A drain: in order, through the breaker, at a pace, several at once.
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::*;
 use crate::live::Live;
 
@@ -223,4 +225,62 @@ fn a_job_has_no_descriptor_of_the_drain_but_the_one_that_says_it_runs() {
     assert_eq!(own.len(), 2, "{own:?}");
     assert!(own.contains(&format!("{}/fds", here.trim_end_matches('/'))), "{own:?}");
     assert!(own.iter().any(|path| path.ends_with(&format!("/pay/queue/running/{id}"))), "{own:?}");
+}
+
+#[test]
+fn a_watch_survives_a_lock_that_is_held_too_long() {
+    let cb = manual();
+    cb.exec("pay", ["true"]).code(0);
+    let path = cb.store().join("pay/lock");
+    let lock = fs::File::open(path).expect("a lock file");
+    flock(&lock, FlockOperation::LockExclusive).expect("it is free");
+    let id = cb.add_sh(&[], "true");
+    let live = Live::start(cb.draining(&["--watch"]));
+    eventually("it is told", || live.stderr_so_far().contains("is locked by another process"));
+    assert_eq!(cb.state_of(&id), "pending");
+    drop(lock);
+    cb.becomes(&id, "done");
+    live.send(libc::SIGTERM);
+    live.end().code(0).stdout("pay: 1 done\n");
+}
+
+#[test]
+fn a_watch_follows_a_breaker_that_is_removed_and_made_again() {
+    let cb = manual();
+    let first = cb.add_sh(&[], "true");
+    let live = Live::start(cb.draining(&["--watch"]));
+    cb.becomes(&first, "done");
+    cb.run(["rm", "pay"]).code(0);
+    let second = cb.add_sh(&[], "true");
+    cb.becomes(&second, "done");
+    live.send(libc::SIGTERM);
+    live.end().code(0).stdout("pay: 2 done\n").stderr("");
+}
+
+#[test]
+fn an_idle_watch_of_an_open_breaker_counts_no_rejection() {
+    let cb = manual();
+    cb.run(["trip", "pay", "--for", "1h"]).code(0);
+    cb.add_sh(&[], "true");
+    let live = Live::start(cb.draining(&["--watch"]));
+    let begin = std::time::Instant::now();
+    eventually("it has looked twice", || begin.elapsed() > std::time::Duration::from_secs(2));
+    live.send(libc::SIGTERM);
+    live.end().code(0).stdout("pay: 1 left: ended by signal 15\n");
+    assert_eq!(cb.total("pay", "rejected"), 0);
+}
+
+#[test]
+fn the_age_that_one_job_brings_is_no_other_jobs() {
+    let cb = manual();
+    let charge = ["sh", "-c", "echo charged >> ledger"];
+    let first = cb.add(&["--key", "order-1"], charge);
+    cb.drain(&[]).code(0);
+    let done = std::time::Instant::now();
+    eventually("it is old enough", || done.elapsed() > std::time::Duration::from_millis(1100));
+    cb.add_sh(&["--max-age", "1s"], "true");
+    cb.drain(&[]).code(0).stdout("pay: 1 done\n");
+    assert_eq!(cb.add(&["--key", "order-1"], charge), first);
+    cb.drain(&[]).code(0);
+    assert_eq!(cb.lines("ledger"), ["charged"]);
 }

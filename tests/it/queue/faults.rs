@@ -261,3 +261,25 @@ fn a_write_that_is_answered_short_is_finished_or_not_acknowledged() {
         check_after(&cb, &scene, &ids, &told);
     }
 }
+
+/// The names of all directories that the first enqueue makes are on the disk
+/// when it is acknowledged.
+#[test]
+fn the_directories_of_a_new_store_are_flushed_with_the_job() {
+    if !can(&["strace", "-o", "/dev/null", "true"]) {
+        return;
+    }
+    let cb = manual();
+    let (log, store) = (cb.path("log"), cb.path("n1/n2/n3"));
+    let mut strace = Command::new("strace");
+    strace.args(["-y", "-e", "trace=fsync", "-o"]).arg(&log).arg(binary());
+    strace.args(["queue", "add", "--store"]).arg(&store).args(["pay", "--", "true"]);
+    cb.environ(&mut strace);
+    Ran::of(strace).code(0);
+    let log = fs::read_to_string(&log).expect("a log");
+    for below in ["", "/n1", "/n1/n2", "/n1/n2/n3", "/n1/n2/n3/pay", "/n1/n2/n3/pay/queue"] {
+        let line =
+            format!("{}{below}>) = 0", cb.path("").display().to_string().trim_end_matches('/'));
+        assert!(log.contains(&line), "{line} is not in\n{log}");
+    }
+}

@@ -71,6 +71,34 @@ fn garbage_and_lengths_that_lie_never_panic() {
 }
 
 #[test]
+fn what_is_put_aside_leaves_pending_though_its_name_is_taken() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let (id, _) = attempted(&bench);
+    fs::write(bench.path("doubt", id), "the first").unwrap();
+    fs::write(bench.path("pending", id), "the second").unwrap();
+    let claimed = queue.claim(id, &|_| policy(), T0 + 5000).unwrap();
+    assert!(matches!(claimed, Claimed::PutAside(_)), "{claimed:?}");
+    assert_eq!(bench.counts(), Counts { doubt: 2, ..Counts::default() });
+    assert_eq!(fs::read(bench.path("doubt", id)).unwrap(), b"the first");
+    assert_eq!(fs::read(bench.path("doubt", id.next())).unwrap(), b"the second");
+}
+
+#[test]
+fn a_job_goes_through_the_breaker_whose_queue_it_is_in() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let id = add(&queue, &["true"]);
+    let meta = super::meta::encode("\u{1b}[2J", id, &job(&["true"]), &now(T0));
+    fs::write(bench.path("pending", id), format::encode(&meta, b"in").unwrap()).unwrap();
+    assert_eq!(queue.open(id).unwrap().unwrap().1.breaker, "pay");
+    assert_eq!(queue.list().unwrap()[0].job.as_ref().unwrap().breaker, "pay");
+    let held = claim(&queue, id, T0);
+    assert_eq!((&*held.job().breaker, &*held.job().stdin), ("pay", &b"in"[..]));
+    held.release();
+}
+
+#[test]
 fn one_corrupt_job_among_ten_hinders_none() {
     let bench = Bench::new();
     let queue = bench.queue();

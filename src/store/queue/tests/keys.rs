@@ -55,6 +55,27 @@ fn a_key_whose_job_was_never_stored_is_free() {
 }
 
 #[test]
+fn a_key_that_was_refused_leaves_nothing() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let first = queue.add(&keyed("k", &["true"]), now(T0), 1).unwrap();
+    for key in ["l", "m", "n"] {
+        let error = queue.add(&keyed(key, &["true"]), now(T0), 1).unwrap_err().to_string();
+        let expected = "not queued: the queue of pay is full: it has 1 job, and 1 is allowed";
+        assert_eq!(error, expected);
+    }
+    assert_eq!(key_files(&bench).len(), 1);
+    // Nor does one whose job cannot be stored; what is stored stays.
+    fs::remove_dir_all(bench.home().join("tmp")).unwrap();
+    fs::write(bench.home().join("tmp"), "in the way").unwrap();
+    let fresh = bench.queue();
+    assert!(fresh.add(&keyed("l", &["true"]), now(T0), MANY).is_err());
+    assert_eq!(key_files(&bench).len(), 1);
+    let same = fresh.add(&keyed("k", &["true"]), now(T0), 1).unwrap();
+    assert_eq!(same, Added { is_new: false, ..first });
+}
+
+#[test]
 fn a_damaged_key_file_is_mended_from_the_jobs() {
     let bench = Bench::new();
     let queue = bench.queue();
