@@ -76,6 +76,13 @@ pub enum Error {
         /// The job, where it could not even be taken away again.
         left: Option<PathBuf>,
     },
+    /// A call was queued, and what follows failed.
+    Queued {
+        /// The job.
+        id: String,
+        /// What failed.
+        why: Box<Error>,
+    },
     /// No place for the store can be told from the environment.
     NoStore,
     /// A breaker that must exist does not.
@@ -119,6 +126,7 @@ impl Error {
             | Error::Config { .. }
             | Error::Refused { .. }
             | Error::NotQueued { .. }
+            | Error::Queued { .. }
             | Error::Unknown { .. }
             | Error::Stdout(_)
             | Error::Spawn(_) => false,
@@ -165,6 +173,7 @@ impl fmt::Display for Error {
                 "not queued: {why}; it could not be taken back, and may run: remove {}",
                 path.display()
             ),
+            Error::Queued { id, why } => write!(f, "queued as {id}; {why}"),
             Error::NoStore => f.write_str(
                 "no place for the store: HOME is not set, so set CB_STORE or give --store DIR",
             ),

@@ -11,9 +11,9 @@ pub const CHECK_OPEN: i32 = 2;
 /// `cb status --check`: no such breaker.
 pub const CHECK_UNKNOWN: i32 = 3;
 /// Rejected: EX_TEMPFAIL of sysexits.h, "try again later".
-pub const REJECTED: i32 = 75;
+pub const REJECTED: u8 = 75;
 /// Queued: not run yet, so not 0.
-pub const QUEUED: i32 = 76;
+pub const QUEUED: u8 = 76;
 /// The command's time was up, as timeout(1) says it.
 pub const TIMED_OUT: i32 = 124;
 /// cb's own error.
@@ -38,6 +38,7 @@ pub fn status_of(error: &Error) -> i32 {
         | Error::Refused { .. }
         | Error::Following { .. }
         | Error::NotQueued { .. }
+        | Error::Queued { .. }
         | Error::NoStore
         | Error::Unknown { .. }
         | Error::Stdout(_)

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::cli::Flag;
 use crate::error::Error;
+use crate::exit;
 use crate::model::Policy;
 use crate::model::outcome::ExitCodes;
 
@@ -102,9 +103,9 @@ impl Settings {
     /// The default of `kill_after`.
     pub const KILL_AFTER: Duration = Duration::from_secs(5);
     /// The default of `open_exit_code`: EX_TEMPFAIL, which invites a retry.
-    pub const OPEN_EXIT_CODE: u8 = 75;
+    pub const OPEN_EXIT_CODE: u8 = exit::REJECTED;
     /// The default of `queued_exit_code`: not run yet, so not 0.
-    pub const QUEUED_EXIT_CODE: u8 = 76;
+    pub const QUEUED_EXIT_CODE: u8 = exit::QUEUED;
 
     /// The status of a command whose whole answer is "no": `open_exit_code`, but
     /// never 0, which would say "yes".

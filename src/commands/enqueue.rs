@@ -12,9 +12,23 @@ use crate::cli::Flag;
 use crate::error::Error;
 use crate::model::BreakerName;
 use crate::model::backoff::millis;
+use crate::model::job::JobState;
 use crate::settings::{self, Settings};
 use crate::store::queue::{Added, NewJob, QueueNow};
 use crate::store::{Absent, FileStore};
+
+/// What a job is, whose key was given again, in words; none where it is new or
+/// still waits for its first end.
+pub fn is_already(added: &Added) -> Option<String> {
+    let id = added.id;
+    let stands = match added.state {
+        JobState::Pending | JobState::Running => return None,
+        JobState::Done => "is done",
+        JobState::Failed => "has failed for good ('cb queue retry' runs it again)",
+        JobState::Doubt => "is in doubt ('cb queue retry' runs it again)",
+    };
+    Some(format!("its key has job {id} already, which {stands}"))
+}
 
 /// What every job keeps of the environment.
 const ENV_ALWAYS: [&str; 2] = ["PATH", "HOME"];
@@ -53,7 +67,7 @@ pub fn enqueue(
         umask: umask(),
         env: environment(&settings.queue.env),
         stdin: order.stdin,
-        key: order.key.map(key).transpose()?,
+        key: order.key.map(|key| settings::job_key("--key", key)).transpose()?,
         idempotent: order.idempotent,
         flags: settings::job_flags_text(order.flags),
         delay_ms: millis(order.delay),
@@ -65,20 +79,6 @@ pub fn enqueue(
     let queue = store.queue(name, Absent::Create)?;
     let queue = queue.ok_or_else(|| Error::Unknown { name: name.to_string() })?;
     queue.add(&job, now, settings.queue.max_jobs)
-}
-
-/// The most bytes of a key.
-const KEY_BYTES_MAX: usize = 200;
-
-fn key(word: &OsStr) -> Result<String, Error> {
-    match word.to_str() {
-        Some(key) if !key.is_empty() && key.len() <= KEY_BYTES_MAX => Ok(key.to_owned()),
-        _ => Err(Error::Usage(format!(
-            "--key '{}': not a key; allowed: a text of 1 to {KEY_BYTES_MAX} bytes, such as an order \
-             number",
-            crate::model::text::excerpt(&word.to_string_lossy(), 60)
-        ))),
-    }
 }
 
 fn working_directory() -> Result<PathBuf, Error> {

@@ -13,17 +13,19 @@ use rustix::io::Errno;
 
 use super::attempt::{Call, words_of};
 use super::background::Background;
-use super::enqueue::{Order, enqueue};
+use super::enqueue::{Order, enqueue, is_already};
 use super::keeping;
 use super::output::Stdout;
 use crate::clock;
 use crate::error::Error;
 use crate::model::State;
 use crate::model::backoff::millis;
+use crate::model::job::JobState;
 use crate::model::outcome::{End, ExitReport};
 use crate::process::{self, Input, NotAgain, Notice, Request, Stdin};
 use crate::render::times::rough;
 use crate::settings::Action;
+use crate::store::queue::Added;
 
 /// Why something has to stand in.
 pub struct Occasion {
@@ -133,18 +135,23 @@ impl Stage<'_, '_> {
 
     fn queue(&mut self) -> Option<StandIn> {
         match self.enqueue() {
-            Ok(id) => {
-                self.say(Some(&format!("queued as {id}")));
-                Some(StandIn::Queued(id))
-            }
+            Ok(added) => match (is_already(&added), added.state) {
+                // Nothing would ever run it.
+                (Some(why), JobState::Failed | JobState::Doubt) => self.no(why),
+                (known, _) => {
+                    let served = known.unwrap_or_else(|| format!("queued as {}", added.id));
+                    self.say(Some(&served));
+                    Some(StandIn::Queued(added.id.to_string()))
+                }
+            },
             // This says it itself.
             Err(error @ Error::NotQueued { .. }) => self.no(error.to_string()),
             Err(error) => self.no(format!("not queued: {error}")),
         }
     }
 
-    /// Puts the call into the queue; the job's id.
-    fn enqueue(&mut self) -> Result<String, Error> {
+    /// Puts the call into the queue.
+    fn enqueue(&mut self) -> Result<Added, Error> {
         let call = &mut *self.call;
         let caller = &call.caller;
         let store = caller.store.as_ref().ok_or(Error::NoStore)?;
@@ -174,7 +181,7 @@ impl Stage<'_, '_> {
         {
             call.voice.say(notice);
         }
-        Ok(added.id.to_string())
+        Ok(added)
     }
 
     fn run(&mut self, words: &[OsString]) -> Result<Option<StandIn>, Error> {

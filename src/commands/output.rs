@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
 use crate::cli::HelpText;
 use crate::error::Error;
 use crate::exit;
@@ -32,11 +35,19 @@ impl Output {
         self.flush().map_err(Error::Stdout)
     }
 
+    /// That it is open, for a command that shall do nothing where its answer
+    /// could not be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stdout`].
+    pub fn check_open(&self) -> Result<(), Error> {
+        if self.closed { Err(Error::Stdout(closed())) } else { Ok(()) }
+    }
+
     /// Prints a help text, in colour where that suits.
     pub(super) fn help(&mut self, text: &HelpText) -> Result<(), Error> {
-        if self.closed {
-            return Err(Error::Stdout(closed()));
-        }
+        self.check_open()?;
         text.print().map_err(Error::Stdout)
     }
 
@@ -89,7 +100,18 @@ impl Write for Stdout {
         if self.closed {
             return Err(closed());
         }
-        Ok(rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), bytes))?)
+        let stdout = rustix::stdio::stdout();
+        loop {
+            match rustix::io::write(stdout, bytes) {
+                Err(Errno::INTR) => {}
+                // Whoever made it non-blocking did not mean cb.
+                Err(Errno::AGAIN) => {
+                    let room = &mut [PollFd::new(&stdout, PollFlags::OUT)];
+                    rustix::io::retry_on_intr(|| poll(room, None))?;
+                }
+                written => return Ok(written?),
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -135,5 +157,5 @@ impl Voice<'_> {
 }
 
 fn closed() -> io::Error {
-    rustix::io::Errno::BADF.into()
+    Errno::BADF.into()
 }

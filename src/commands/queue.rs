@@ -56,12 +56,27 @@ fn with_job<T>(
             "'{word}' is no job: an id has 26 letters and digits; 'cb queue list' shows them"
         ))
     })?;
+    // A queue that cannot be looked into may be the one: it is told of where no
+    // other has the job.
+    let mut unseen = None;
     for name in store.names()? {
-        if let Some(queue) = store.queue(&name, Absent::Refuse)?
-            && let Some(done) = act(&name, &queue, id)?
-        {
-            return Ok(done);
+        let queue = match store.queue(&name, Absent::Refuse) {
+            Ok(Some(queue)) => queue,
+            Ok(None) => continue,
+            Err(error) => {
+                unseen.get_or_insert(error);
+                continue;
+            }
+        };
+        match queue.state_of(id) {
+            Ok(Some(_)) if let Some(done) = act(&name, &queue, id)? => return Ok(done),
+            Ok(_) => {}
+            Err(error) => {
+                unseen.get_or_insert(error);
+            }
         }
     }
-    Err(Error::Usage(format!("no job {id} in this store; 'cb queue list' shows those that are")))
+    Err(unseen.unwrap_or_else(|| {
+        Error::Usage(format!("no job {id} in this store; 'cb queue list' shows those that are"))
+    }))
 }

@@ -14,6 +14,8 @@ pub const ATTEMPT_DELAY_MAX: Duration = Duration::from_mins(10);
 /// A job that was attempted so often in all is given up, whatever was set: its
 /// history has a bound.
 pub const ATTEMPTS_MAX: u32 = 1000;
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 200;
 /// A job that waits for longer than this is due: no rule makes it wait so long,
 /// so the breaker's clock has begun anew.
 const WAIT_MAX_MS: u64 = 11 * 60 * 1000;

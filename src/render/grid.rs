@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::model::text::printable;
+
 /// A table of text.
 pub struct Grid<'a> {
     /// What stands above each column.
@@ -26,8 +28,12 @@ impl Grid<'_> {
         paint: impl Fn(usize) -> Option<Paint>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        let row = |cells: &Vec<String>| -> Vec<String> {
+            cells.iter().map(|cell| printable(cell).into_owned()).collect()
+        };
+        let rows: Vec<_> = rows.iter().map(row).collect();
         let mut widths: Vec<usize> = self.head.iter().map(|cell| cell.chars().count()).collect();
-        for row in rows {
+        for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
@@ -68,5 +74,23 @@ impl Grid<'_> {
             }
         }
         writeln!(out, "{}", text.trim_end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_steers_a_terminal() {
+        let rows = [["\u{1b}[31mred", "a\nb"], ["plain", "x"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        let mut out = Vec::new();
+        let grid = Grid { head: &["NAME", "WHY"], right: &[] };
+        grid.write(&rows, |index| (index == 1).then_some((0, "32")), &mut out).unwrap();
+        let expected = "NAME           WHY\n\
+                        \\u{1b}[31mred  a\\nb\n\
+                        \u{1b}[32mplain\u{1b}[0m          x\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

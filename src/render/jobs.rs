@@ -30,6 +30,8 @@ pub struct JobRow {
     pub age_ms: u64,
     /// How long until its next attempt; pending only.
     pub due_in_ms: Option<u64>,
+    /// Whether its breaker would admit it now, as far as that can be told.
+    pub is_admitted: bool,
     /// What makes it the same job as another.
     pub key: Option<String>,
     /// Its program, by name.
@@ -69,6 +71,7 @@ fn next(job: &JobRow) -> String {
     }
     match (job.state, job.due_in_ms) {
         (JobState::Pending, Some(left_ms @ 1..)) => format!("in {}", rough(left_ms)),
+        (JobState::Pending, _) if job.is_admitted => "due".to_owned(),
         (JobState::Pending, _) => "when the breaker admits it".to_owned(),
         (JobState::Running, _) => "under way".to_owned(),
         (JobState::Failed | JobState::Doubt, _) => "'cb queue retry' or 'drop'".to_owned(),

@@ -11,6 +11,7 @@ use super::parse;
 use super::value::Raw;
 use crate::cli::Flag;
 use crate::error::Error;
+use crate::model::job::KEY_BYTES_MAX;
 use crate::model::{BreakerName, text};
 
 /// The most bytes of flags that travel with a state.
@@ -19,9 +20,6 @@ pub const FLAGS_TEXT_MAX: usize = 512;
 /// The most bytes of flags that a job keeps: two lists of all exit codes and
 /// the rest.
 pub const JOB_FLAGS_TEXT_MAX: usize = 4096;
-
-/// The most bytes of a queued call's key.
-pub const JOB_KEY_BYTES_MAX: usize = 200;
 
 /// The highest rate, in a second.
 const RATE_MAX: u64 = 10_000;
@@ -68,11 +66,11 @@ pub fn job_key(flag: &str, word: &OsStr) -> Result<String, Error> {
     let why = match word.to_str() {
         None => parse::NOT_UTF8,
         Some("") => "empty",
-        Some(key) if key.len() > JOB_KEY_BYTES_MAX => "too long",
+        Some(key) if key.len() > KEY_BYTES_MAX => "too long",
         Some(key) if key.chars().any(text::steers) => "it has a control character",
         Some(key) => return Ok(key.to_owned()),
     };
-    let allowed = format!("a text of at most {JOB_KEY_BYTES_MAX} bytes");
+    let allowed = format!("a text of at most {KEY_BYTES_MAX} bytes");
     Err(refused(flag, word, why, &allowed))
 }
 

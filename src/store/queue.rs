@@ -46,7 +46,7 @@ use crate::model::BreakerName;
 use crate::model::job::JobState;
 use format::{Content, Wanted};
 
-pub use add::{Added, KEY_LEN_MAX, NewJob, QueueNow};
+pub use add::{Added, NewJob, QueueNow};
 pub use attempt_log::{AttemptLog, LOG_LEN_MAX};
 pub use claim::{Claim, Claimed};
 pub use format::{META_LEN_MAX, NOTE_LEN_MAX, STDIN_LEN_MAX};
@@ -306,7 +306,11 @@ impl Queue<'_> {
     }
 
     /// The state of a job by the folder it is in.
-    fn state_of(&self, id: JobId) -> Result<Option<JobState>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn state_of(&self, id: JobId) -> Result<Option<JobState>, Error> {
         let name = id.to_string();
         for _ in 0..ROUNDS {
             for state in JobState::ALL {

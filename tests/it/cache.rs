@@ -3,14 +3,16 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::live::{Live, alive, send};
+use crate::live::{Live, alive, ended, send};
 use crate::support::{Cb, Ran, binary, crowded, eventually};
 
 pub const CACHED: [&str; 2] = ["--on-open", "cache"];
@@ -56,6 +58,31 @@ fn an_output_is_replayed_byte_for_byte() {
         let ran = cb.exec_with(CACHED, "pay", &command).code(0);
         assert!(ran.output.stdout == content, "{} bytes", content.len());
         ran_says_age(&ran);
+    }
+}
+
+#[test]
+fn a_stdout_that_does_not_block_has_all_of_an_output() {
+    let cb = Cb::new();
+    let command = ["seq", "200000"];
+    let all = cb.exec_with(CACHED, "pay", command).code(0).output.stdout;
+    trip(&cb, "pay");
+    let mut listing = cb.command(["cache", "show", "pay"]);
+    listing.arg(kept(&cb)[0]["key"].as_str().expect("a key"));
+    let mut exec = cb.command(["exec", "--on-open", "cache", "pay", "--"]);
+    exec.args(command);
+    for mut command in [exec, listing] {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let flags = rustix::fs::fcntl_getfl(&writer).expect("flags");
+        rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).expect("flags");
+        command.stdout(writer).stderr(Stdio::null());
+        let mut child = command.spawn().expect("cb starts");
+        drop(command);
+        thread::sleep(Duration::from_millis(100));
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).expect("a pipe");
+        assert_eq!(ended(&mut child).code(), Some(0));
+        assert!(read == all, "{} bytes of {}", read.len(), all.len());
     }
 }
 

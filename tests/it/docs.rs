@@ -387,8 +387,8 @@ fn the_exit_statuses_are_those_of_the_code() {
         rows.map(|row| row[0].parse().expect("a number")).collect::<Vec<i32>>()
     });
     let own = [
-        exit::REJECTED,
-        exit::QUEUED,
+        exit::REJECTED.into(),
+        exit::QUEUED.into(),
         exit::TIMED_OUT,
         exit::OWN_ERROR,
         exit::NOT_EXECUTABLE,

@@ -1,11 +1,11 @@
 //! `cb queue add`: a call kept for later, on the disk before its id is printed.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use crate::cli::QueueAdd;
 use crate::commands::background::Background;
-use crate::commands::enqueue::{Order, enqueue};
+use crate::commands::enqueue::{Order, enqueue, is_already};
 use crate::commands::fallback::read_stdin;
 use crate::commands::output::{Output, say};
 use crate::commands::setup::Setup;
@@ -25,6 +25,8 @@ pub fn run(
     startup: &Startup,
     out: &mut Output,
 ) -> Result<i32, Error> {
+    // Its id would reach nobody.
+    out.check_open()?;
     let name = settings::breaker_name(&words.name)?;
     let store = setup.store()?;
     let given = Given { flags: &words.flags, ..Given::default() };
@@ -40,7 +42,9 @@ pub fn run(
         delay: Duration::ZERO,
     };
     let added = enqueue(&store, &name, &settings, order)?;
-    writeln!(out, "{}", added.id).and_then(|()| out.flush()).map_err(Error::Stdout)?;
+    if let Some(why) = is_already(&added) {
+        say(format_args!("{name}: {why}"));
+    }
     // Where it is closed, no closing will start a drain.
     let places = setup.places();
     let (store, name, settings) = (&store, &name, &settings);
@@ -48,5 +52,10 @@ pub fn run(
     if let Some(notice) = queue.if_closed() {
         say(format_args!("{name}: {notice}"));
     }
-    Ok(exit::OK)
+    let told = writeln!(out, "{}", added.id).and_then(|()| out.flush());
+    told.map(|()| exit::OK).or_else(|source| match source.kind() {
+        // A reader that went away has no use for it.
+        ErrorKind::BrokenPipe => Ok(exit::OK),
+        _ => Err(Error::Queued { id: added.id.to_string(), why: Box::new(Error::Stdout(source)) }),
+    })
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use crate::commands::keeping::program;
 use crate::commands::moment::Moment;
+use crate::commands::operate;
 use crate::commands::output::{Output, say};
 use crate::commands::setup::Setup;
 use crate::commands::wanted::wanted;
@@ -13,8 +14,8 @@ use crate::model::job::{Fate, GivenUp, JobPolicy, JobState};
 use crate::model::{BreakerName, Ms};
 use crate::render::jobs::{self, JobRow};
 use crate::settings::{Given, Settings};
-use crate::store::Absent;
 use crate::store::queue::{Job, Listed};
+use crate::store::{Absent, FileStore, Store};
 
 /// Which jobs are meant.
 pub struct Wanted<'a> {
@@ -44,8 +45,10 @@ pub fn run(
     for name in wanted(&store, which.names)? {
         let Some(queue) = store.queue(&name, Absent::Refuse)? else { continue };
         let now_ms = Moment::of(&store, &name)?.now_ms();
+        let is_admitted = would_admit(setup, &store, &name);
         let listed = queue.list()?.into_iter().filter(|listed| is_meant(listed.state));
-        rows.extend(listed.map(|listed| row(&listed, &name, setup, now_ms)));
+        let row = |listed: Listed| row(&listed, &name, setup, now_ms);
+        rows.extend(listed.map(|listed| JobRow { is_admitted, ..row(listed) }));
     }
     match (as_json, rows.is_empty()) {
         (true, _) => jobs::json(&rows, out).map_err(Error::Stdout)?,
@@ -53,6 +56,14 @@ pub fn run(
         (false, false) => jobs::table(&rows, out).map_err(Error::Stdout)?,
     }
     Ok(exit::OK)
+}
+
+/// Whether the breaker would admit a job now, as far as a reader sees.
+fn would_admit(setup: &Setup<'_>, store: &FileStore, name: &BreakerName) -> bool {
+    let Ok(Some(found)) = store.find(name) else { return true };
+    let given = Given { last_flags: found.breaker.flags(), ..Given::default() };
+    let settings = setup.settings(name, &given).unwrap_or_default();
+    operate::view(&found, &settings.policy).admits
 }
 
 /// A job as it is listed; one that cannot be read says why.
@@ -67,6 +78,7 @@ fn row(listed: &Listed, breaker: &BreakerName, setup: &Setup<'_>, now_ms: Ms) ->
             enqueued_wall_ms: i64::try_from(listed.id.made_ms()).unwrap_or(i64::MAX),
             age_ms: now_ms.saturating_sub(listed.id.made_ms()),
             due_in_ms: None,
+            is_admitted: false,
             key: None,
             program: "?".to_owned(),
             why: Some(why.clone()),
@@ -100,6 +112,8 @@ pub fn row_of(job: &Job, state: JobState, policy: &JobPolicy, now_ms: Ms) -> Job
         enqueued_wall_ms: job.enqueued_wall_ms,
         age_ms: now_ms.saturating_sub(job.enqueued_ms),
         due_in_ms,
+        // Whoever lists jobs asks their breaker, once for all of them.
+        is_admitted: false,
         key: job.key.clone(),
         program: job.argv.first().map(|word| program(word)).unwrap_or_default(),
         why,

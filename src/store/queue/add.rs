@@ -13,13 +13,11 @@ use super::{Folder, Job, JobId, Queue, format, meta};
 use crate::error::Error;
 use crate::model::Ms;
 use crate::model::backoff::mix;
-use crate::model::job::JobState;
+use crate::model::job::{JobState, KEY_BYTES_MAX};
 use crate::model::text;
 use crate::store::directory::NAME_LEN_MIN;
 use crate::store::lock;
 
-/// The longest key, in bytes.
-pub const KEY_LEN_MAX: usize = 500;
 /// How much of a key a message shows, in characters.
 const KEY_SHOWN_MAX: usize = 60;
 /// An id that is taken already, or a file that was swept away as left over,
@@ -68,6 +66,8 @@ pub struct Added {
     pub id: JobId,
     /// Whether it was added now; `false` where its key had it already.
     pub is_new: bool,
+    /// Where it stands.
+    pub state: JobState,
 }
 
 impl Queue<'_> {
@@ -83,7 +83,7 @@ impl Queue<'_> {
             None => {
                 self.check_room(max_jobs).map_err(not_queued)?;
                 let id = self.put_anew(job, now, |_| Ok(()))?;
-                Ok(Added { id, is_new: true })
+                Ok(Added { id, is_new: true, state: JobState::Pending })
             }
         }
     }
@@ -95,9 +95,9 @@ impl Queue<'_> {
         now: QueueNow,
         max_jobs: u32,
     ) -> Result<Added, Error> {
-        if key.is_empty() || key.len() > KEY_LEN_MAX {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(Error::Usage(format!(
-                "--key has {} bytes; allowed: 1 to {KEY_LEN_MAX}",
+                "--key has {} bytes; allowed: 1 to {KEY_BYTES_MAX}",
                 key.len()
             )));
         }
@@ -113,7 +113,7 @@ impl Queue<'_> {
             }
             // Its producer may have died before this.
             self.folder(Folder::Of(state)).and_then(|folder| folder.sync()).map_err(not_queued)?;
-            return Ok(Added { id, is_new: false });
+            return Ok(Added { id, is_new: false, state });
         }
         let added = self.check_room(max_jobs).map_err(not_queued).and_then(|()| {
             // The key is on the disk before the job is: a job without its key
@@ -124,7 +124,7 @@ impl Queue<'_> {
             })
         });
         match added {
-            Ok(id) => Ok(Added { id, is_new: true }),
+            Ok(id) => Ok(Added { id, is_new: true, state: JobState::Pending }),
             Err(error) => {
                 // Keys that were refused do not pile up. One whose job could
                 // not be taken back stays with it.

@@ -18,7 +18,15 @@ fn the_same_key_and_command_is_the_same_job() {
     cb.run(["reset", "pay"]).code(0);
     cb.drain(&[]).code(0).stdout("pay: 2 done\n");
     // As long as the job is known, so is its key: it is not run again.
-    assert_eq!(cb.add_sh(&["--key", "order-17"], "echo ran >> ledger"), id);
+    let mut again = cb.adding(&["--key", "order-17"], ["sh", "-c", "echo ran >> ledger"]);
+    let done = format!("its key has job {id} already, which is done");
+    let ran = bounded(again).code(0).one_line(&done);
+    assert_eq!(id_of(&ran), id);
+    cb.run(["trip", "pay"]).code(0);
+    again = cb.sh(["--on-open", "queue", "--key", "order-17"], "pay", "echo ran >> ledger");
+    again.current_dir(cb.path(""));
+    bounded(again).code(76).one_line(&done);
+    cb.run(["reset", "pay"]).code(0);
     cb.drain(&[]).code(0);
     assert_eq!(cb.lines("ledger"), ["ran", "ran"]);
 }
@@ -41,6 +49,38 @@ fn the_same_key_with_another_command_is_an_error() {
         .code(75)
         .one_line("with another command");
     assert_eq!(cb.states(), ["pending"]);
+}
+
+#[test]
+fn the_key_of_a_job_that_nothing_will_run_does_not_serve() {
+    let cb = manual();
+    let id = cb.add_sh(&["--key", "order-17", "--max-attempts", "1"], "exit 3");
+    cb.drain(&[]).code(0);
+    cb.run(["trip", "pay"]).code(0);
+    let mut exec = cb.sh(["--on-open", "queue", "--key", "order-17"], "pay", "exit 3");
+    exec.current_dir(cb.path(""));
+    let failed = format!("its key has job {id} already, which has failed for good");
+    bounded(exec).code(75).one_line("cb: pay: not run: ").stderr_has(&failed);
+    let add = cb.adding(&["--key", "order-17"], ["sh", "-c", "exit 3"]);
+    assert_eq!(id_of(&bounded(add).code(0).one_line(&failed)), id);
+    cb.run(["queue", "retry", &id]).code(0);
+    let mut exec = cb.sh(["--on-open", "queue", "--key", "order-17"], "pay", "exit 3");
+    exec.current_dir(cb.path(""));
+    bounded(exec).code(76).one_line(&format!("queued as {id}"));
+}
+
+#[test]
+fn a_key_that_could_steer_a_terminal_is_none() {
+    let cb = manual();
+    bounded(cb.adding(&["--key", "order-1\u{1b}[31m"], ["true"]))
+        .code(125)
+        .stdout("")
+        .one_line("--key 'order-1\\u{1b}[31m': it has a control character");
+    cb.run(["trip", "pay"]).code(0);
+    cb.exec_with(["--on-open", "queue", "--key", "a\nb"], "pay", ["true"])
+        .code(75)
+        .one_line("it has a control character");
+    assert!(cb.jobs().is_empty());
 }
 
 #[test]

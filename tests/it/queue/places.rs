@@ -96,15 +96,29 @@ fn an_id_that_nobody_takes_is_told_and_the_job_is_kept() {
     cb.environ(&mut add);
     add.args(["-c", "exec \"$0\" queue add pay true >&-"]).arg(crate::support::binary());
     bounded(add).code(125).one_line("stdout");
-    let mut add = cb.adding(&[], ["true"]);
-    let full = File::options().write(true).open("/dev/full").expect("a device");
-    let child = add.stdout(full).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
-    let ran = Ran { output: child.wait_with_output().expect("it ends") };
-    ran.code(125).one_line("No space left on device");
-    // Unknown to its producer, but whole: what it is, the list says.
-    let states = cb.states();
-    assert!(states.iter().all(|state| state == "pending"), "{states:?}");
+    assert!(!cb.store().exists(), "nothing is queued that nobody could be told of");
+    let ran = unheard(cb.adding(&[], ["true"])).code(125);
+    // Unknown to its producer, but whole, and told by name.
+    assert_eq!(cb.states(), ["pending"]);
+    let id = cb.jobs()[0]["id"].as_str().expect("an id").to_owned();
+    ran.one_line(&format!("cb: queued as {id}; cannot write to stdout: No space left on device"));
     cb.drain(&[]).code(0);
+}
+
+/// Runs it with a stdout that takes nothing.
+fn unheard(mut command: Command) -> Ran {
+    let full = File::options().write(true).open("/dev/full").expect("a device");
+    command.stdout(full).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("it starts");
+    Ran { output: child.wait_with_output().expect("it ends") }
+}
+
+#[test]
+fn a_job_whose_id_nobody_took_is_run_like_any() {
+    let cb = Cb::new();
+    unheard(cb.adding(&[], ["touch", "ran"])).code(125);
+    eventually("the job is done", || cb.states() == ["done"]);
+    cb.rested("pay");
 }
 
 #[test]
