@@ -14,6 +14,8 @@ pub const WAIT_MAX: Duration = Duration::from_secs(1);
 
 const PAUSE_MIN: Duration = Duration::from_micros(50);
 const PAUSE_MAX: Duration = Duration::from_millis(2);
+/// So often may somebody be asking just now whether a lock is free.
+const READERS_MAX: u32 = 100;
 /// Who has waited for so long is one of many: their tries would take the time
 /// that the lock's holder needs.
 const CROWD_AFTER: Duration = Duration::from_millis(50);
@@ -35,6 +37,38 @@ pub fn try_exclusive(file: &File) -> io::Result<bool> {
 /// What the kernel refuses for another reason.
 pub fn try_shared(file: &File) -> io::Result<bool> {
     attempt(|| fs2::FileExt::try_lock_shared(file))
+}
+
+/// Whether nobody has an exclusive lock. Who asks hinders for a moment whoever
+/// tries one, but [`try_exclusive_among_readers`].
+///
+/// # Errors
+///
+/// What the kernel refuses.
+pub fn is_free(file: &File) -> io::Result<bool> {
+    let is_free = try_shared(file)?;
+    if is_free {
+        release(file);
+    }
+    Ok(is_free)
+}
+
+/// As [`try_exclusive`], but not put off by those who only ask [`is_free`].
+///
+/// # Errors
+///
+/// What the kernel refuses for another reason.
+pub fn try_exclusive_among_readers(file: &File) -> io::Result<bool> {
+    for _ in 0..READERS_MAX {
+        if try_exclusive(file)? {
+            return Ok(true);
+        }
+        if !is_free(file)? {
+            return Ok(false);
+        }
+        thread::sleep(PAUSE_MIN);
+    }
+    Ok(false)
 }
 
 /// Takes the exclusive lock within [`WAIT_MAX`] of `begin`, in tries that spread.

@@ -83,7 +83,7 @@ pub struct Queue<'s> {
 pub struct Counts {
     /// They wait.
     pub pending: u64,
-    /// They are being attempted, or were when their drainer died.
+    /// They are being attempted.
     pub running: u64,
     /// They were given up.
     pub failed: u64,
@@ -98,10 +98,20 @@ pub struct Counts {
 pub struct Listed {
     /// Its id.
     pub id: JobId,
-    /// The folder it is in.
+    /// Where it stands. What nobody works on any more is not running, whatever
+    /// folder it is in.
     pub state: JobState,
     /// What is known of it, without its stdin; or why nothing is.
     pub job: Result<Job, String>,
+}
+
+/// A job that was read without a claim on it.
+struct Found {
+    folder: JobState,
+    /// The folder, or where it belongs that it should not be in running/ any
+    /// more: whoever worked on it is gone, and nobody has moved it yet.
+    state: JobState,
+    content: Content,
 }
 
 /// The lock of the background drain, held until this is dropped.
@@ -184,13 +194,23 @@ impl Queue<'_> {
     /// What cannot be read.
     pub fn counts(&self) -> Result<Counts, Error> {
         let count = |state| self.ids(state).map(|ids| ids.len() as u64);
-        Ok(Counts {
+        let mut counts = Counts {
             pending: count(JobState::Pending)?,
-            running: count(JobState::Running)?,
+            running: 0,
             failed: count(JobState::Failed)?,
             doubt: count(JobState::Doubt)?,
             done: count(JobState::Done)?,
-        })
+        };
+        for id in self.ids(JobState::Running)? {
+            *match self.state_told(JobState::Running, id) {
+                JobState::Pending => &mut counts.pending,
+                JobState::Running => &mut counts.running,
+                JobState::Failed => &mut counts.failed,
+                JobState::Doubt => &mut counts.doubt,
+                JobState::Done => &mut counts.done,
+            } += 1;
+        }
+        Ok(counts)
     }
 
     /// The jobs that wait, in the order in which they were enqueued.
@@ -221,10 +241,10 @@ impl Queue<'_> {
             // Where it moved on since, it is looked for.
             let (state, content) = match self.read(state, id, Wanted::WithoutStdin) {
                 Ok(None) => match self.find(id, Wanted::WithoutStdin)? {
-                    Some((state, content)) => (state, Ok(content)),
+                    Some(found) => (found.state, Ok(found.content)),
                     None => continue,
                 },
-                Ok(Some(content)) => (state, Ok(content)),
+                Ok(Some(found)) => (found.state, Ok(found.content)),
                 Err(error) => (state, Err(error)),
             };
             let job = match content {
@@ -246,15 +266,12 @@ impl Queue<'_> {
     ///
     /// What cannot be read, and a job that is corrupt or of a newer cb.
     pub fn open(&self, id: JobId) -> Result<Option<(JobState, Job)>, Error> {
-        match self.find(id, Wanted::Whole)? {
-            Some((state, Content::Job(job, _))) => Ok(Some((state, *job))),
-            Some((state, Content::Newer(version))) => {
-                Err(Error::Newer { path: self.path_of(state, id), version })
-            }
-            Some((state, Content::Corrupt(why))) => {
-                Err(Error::Unsafe { path: self.path_of(state, id), why: why.into() })
-            }
-            None => Ok(None),
+        let Some(found) = self.find(id, Wanted::Whole)? else { return Ok(None) };
+        let path = || self.path_of(found.folder, id);
+        match found.content {
+            Content::Job(job, _) => Ok(Some((found.state, *job))),
+            Content::Newer(version) => Err(Error::Newer { path: path(), version }),
+            Content::Corrupt(why) => Err(Error::Unsafe { path: path(), why: why.into() }),
         }
     }
 
@@ -324,23 +341,43 @@ impl Queue<'_> {
         Ok(None)
     }
 
-    fn find(&self, id: JobId, wanted: Wanted) -> Result<Option<(JobState, Content)>, Error> {
+    /// Where a job stands that is in this folder, as far as that can be told.
+    fn state_told(&self, folder: JobState, id: JobId) -> JobState {
+        match (folder, self.read(folder, id, Wanted::WithoutStdin)) {
+            (JobState::Running, Ok(Some(found))) => found.state,
+            _ => folder,
+        }
+    }
+
+    fn find(&self, id: JobId, wanted: Wanted) -> Result<Option<Found>, Error> {
         for _ in 0..ROUNDS {
-            let Some(state) = self.state_of(id)? else { return Ok(None) };
-            if let Some(content) = self.read(state, id, wanted)? {
-                return Ok(Some((state, content)));
+            let Some(folder) = self.state_of(id)? else { return Ok(None) };
+            if let Some(found) = self.read(folder, id, wanted)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
     /// Reads a job without a claim on it; `None` where it is not there.
-    fn read(&self, state: JobState, id: JobId, wanted: Wanted) -> Result<Option<Content>, Error> {
-        let Some(directory) = self.folder_if_there(Folder::Of(state))? else { return Ok(None) };
+    fn read(&self, folder: JobState, id: JobId, wanted: Wanted) -> Result<Option<Found>, Error> {
+        let Some(directory) = self.folder_if_there(Folder::Of(folder))? else { return Ok(None) };
         let name = id.to_string();
-        let Some(found) = directory.open_file(&name, OFlags::RDONLY)? else { return Ok(None) };
-        let content = self.read_file(&found.file, id, wanted);
-        content.map(Some).map_err(Error::io("read", directory.path_of(&name)))
+        let path = || directory.path_of(&name);
+        let Some(opened) = directory.open_file(&name, OFlags::RDONLY)? else { return Ok(None) };
+        // Before it is read: what is in it then is the last word of who is gone.
+        let is_nobodys = folder == JobState::Running
+            && lock::is_free(&opened.file).map_err(Error::io("lock", path()))?;
+        let content =
+            self.read_file(&opened.file, id, wanted).map_err(Error::io("read", path()))?;
+        let mut state = folder;
+        if is_nobodys {
+            if directory.identity_of(&name)? != Some(opened.identity) {
+                return Ok(None);
+            }
+            state = content.state_as_nobodys().unwrap_or(folder);
+        }
+        Ok(Some(Found { folder, state, content }))
     }
 
     /// Reads the file of a job. Whatever breaker it was made for, it goes

@@ -113,7 +113,7 @@ impl Queue<'_> {
             }
             // Its producer may have died before this.
             self.folder(Folder::Of(state)).and_then(|folder| folder.sync()).map_err(not_queued)?;
-            return Ok(Added { id, is_new: false, state });
+            return Ok(Added { id, is_new: false, state: self.state_told(state, id) });
         }
         let added = self.check_room(max_jobs).map_err(not_queued).and_then(|()| {
             // The key is on the disk before the job is: a job without its key

@@ -117,7 +117,7 @@ impl<'q> Queue<'q> {
             Err(error) => return Err(error),
         };
         let path = || directory.path_of(&name);
-        if !lock::try_exclusive(&file.file).map_err(Error::io("lock", path()))? {
+        if !lock::try_exclusive_among_readers(&file.file).map_err(Error::io("lock", path()))? {
             return Ok(Hold::Busy);
         }
         // Whoever held it before may have moved it on or removed it.

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::meta;
 use super::{AttemptEnd, Job, JobId};
 use crate::model::Ms;
-use crate::model::job::{Ended, History, JobEvent};
+use crate::model::job::{Ended, History, JobEvent, JobState};
 use crate::model::text;
 use crate::store::slots::read_up_to;
 
@@ -56,6 +56,18 @@ pub enum Content {
     Newer(u32),
     /// Nothing that this code wrote, and why.
     Corrupt(&'static str),
+}
+
+impl Content {
+    /// Where this belongs when nobody works on it; `None` where only a newer cb
+    /// can tell.
+    pub fn state_as_nobodys(&self) -> Option<JobState> {
+        match self {
+            Content::Job(job, _) => Some(job.state_as_nobodys()),
+            Content::Newer(_) => None,
+            Content::Corrupt(_) => Some(JobState::Doubt),
+        }
+    }
 }
 
 /// Where the journal of a job begins, and where it ends without what was cut

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::JobId;
 use crate::model::Ms;
-use crate::model::job::{Ended, History, JobPolicy};
+use crate::model::job::{Ended, History, JobPolicy, JobState};
 
 /// A job as it is stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +42,16 @@ pub struct Job {
     pub attempts: Vec<Attempt>,
     /// Its life so far.
     pub history: History,
+}
+
+impl Job {
+    /// Where it belongs when nobody works on it, as far as its history alone
+    /// says: by its rules one that is to wait may be given up.
+    pub(super) fn state_as_nobodys(&self) -> JobState {
+        let max = Duration::MAX;
+        let lenient = JobPolicy { max_attempts: u32::MAX, max_age: max, attempt_delay: max };
+        self.history.fate(&lenient, self.enqueued_ms).state()
+    }
 }
 
 /// The rules of a job, which may have brought some of its own.

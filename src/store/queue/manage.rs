@@ -20,17 +20,16 @@ pub(super) enum Removed {
 impl<'q> Queue<'q> {
     /// Sends a job that failed or is in doubt back to pending, with all its
     /// attempts before it and its age new; the state it was in, or `None` where
-    /// there is no such job.
+    /// there is no such job. One in running/ that nobody works on any more is
+    /// sent back as well, unless it was done.
     ///
     /// # Errors
     ///
     /// [`Error::Usage`] for a job in another state, or what the system refuses.
     pub fn retry(&'q self, id: JobId, now_ms: Ms) -> Result<Option<JobState>, Error> {
         let Some(state) = self.state_of(id)? else { return Ok(None) };
-        if !matches!(state, JobState::Failed | JobState::Doubt) {
-            return Err(Error::Usage(format!(
-                "job {id} is {state}: only jobs that failed or are in doubt can be sent back"
-            )));
+        if !matches!(state, JobState::Failed | JobState::Doubt | JobState::Running) {
+            return Err(not_for_retry(id, state));
         }
         let mut held = match self.hold(state, id)? {
             Hold::Got(held) => held,
@@ -44,6 +43,14 @@ impl<'q> Queue<'q> {
                 return Err(Error::Unsafe { path: self.path_of(state, id), why });
             }
         };
+        let was = match state {
+            JobState::Running => held.job.state_as_nobodys(),
+            _ => state,
+        };
+        if was == JobState::Done {
+            held.move_to(was)?;
+            return Err(not_for_retry(id, was));
+        }
         if held.job.history.attempts() >= ATTEMPTS_MAX {
             return Err(Error::Usage(format!(
                 "job {id} was attempted {ATTEMPTS_MAX} times: drop it, and add the call anew"
@@ -53,7 +60,7 @@ impl<'q> Queue<'q> {
         held.move_to(JobState::Pending)?;
         self.folder(Folder::Of(JobState::Pending))?.sync()?;
         self.folder(Folder::Of(state))?.sync()?;
-        Ok(Some(state))
+        Ok(Some(was))
     }
 
     /// Removes a job, whatever became of it, unless it is running; the state it
@@ -91,6 +98,14 @@ impl<'q> Queue<'q> {
             }
             self.folder(Folder::Of(*state))?.sync()?;
         }
+        // Those whose drainer died, and which nobody has moved yet.
+        for id in self.ids(JobState::Running)? {
+            if states.contains(&self.state_told(JobState::Running, id))
+                && self.remove(JobState::Running, id)? == Removed::Yes
+            {
+                count += 1;
+            }
+        }
         Ok(count)
     }
 
@@ -123,6 +138,12 @@ impl<'q> Queue<'q> {
         }
         Ok(Removed::Yes)
     }
+}
+
+fn not_for_retry(id: JobId, state: JobState) -> Error {
+    Error::Usage(format!(
+        "job {id} is {state}: only jobs that failed or are in doubt can be sent back"
+    ))
 }
 
 fn busy(id: JobId) -> Error {

@@ -7,7 +7,7 @@ use rustix::fs::OFlags;
 
 use super::claim::Hold;
 use super::format::{Content, Wanted};
-use super::{Folder, JobId, PolicyOf, Queue};
+use super::{Folder, Found, JobId, PolicyOf, Queue};
 use crate::error::Error;
 use crate::model::Ms;
 use crate::model::backoff::millis;
@@ -133,7 +133,9 @@ impl<'q> Queue<'q> {
             found => found?,
         };
         let ended = match &found {
-            Some(Content::Job(job, _)) => job.attempts.last().and_then(|last| last.ended.as_ref()),
+            Some(Found { content: Content::Job(job, _), .. }) => {
+                job.attempts.last().and_then(|last| last.ended.as_ref())
+            }
             _ => None,
         };
         Ok(ended.map_or(id.made_ms(), |(at_ms, _)| *at_ms))

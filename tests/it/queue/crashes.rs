@@ -35,6 +35,11 @@ fn an_orphan_is_running_until_it_ends_and_then_in_doubt() {
     assert_eq!(status["queue"]["running"], 1, "{status}");
     cb.touch("go");
     eventually("it has ended", || !alive(job));
+    // Nobody has settled it yet.
+    assert_eq!(cb.state_of(&id), "doubt");
+    assert_eq!(cb.status("pay")["queue"]["running"], 0);
+    assert_eq!(cb.status("pay")["queue"]["doubt"], 1);
+    assert!(cb.queue("running").join(&id).exists());
     let ran = cb.drain(&[]).code(0).stdout("pay: 1 in doubt\n");
     ran.one_line(&format!("job {id} is in doubt: it began, and nobody knows how it ended"));
     cb.drain(&[]).code(0);
@@ -119,4 +124,20 @@ fn an_orphan_writes_on_as_much_as_it_likes_and_finishes() {
     cb.touch("on");
     eventually("it has ended", || !alive(job));
     cb.drain(&[]).code(0).stdout("pay: 1 in doubt\n");
+}
+
+#[test]
+fn an_orphan_that_has_ended_is_sent_back_without_a_drain() {
+    let cb = manual();
+    let id = cb.add_sh(&[], WAIT);
+    let job = kill_drain(&cb);
+    cb.run(["queue", "retry", &id]).code(125).stdout("").one_line("is running: wait for its end");
+    send(job, libc::SIGKILL);
+    // The last to go is what its shell had started.
+    cb.becomes(&id, "doubt");
+    cb.touch("go");
+    cb.run(["queue", "retry", &id]).code(0).stdout(&format!("{id}: waits for its next attempt\n"));
+    assert_eq!(cb.state_of(&id), "pending");
+    cb.drain(&[]).code(0).stdout("pay: 1 done\n");
+    assert_eq!(cb.lines("ledger"), [format!("{id} 2")]);
 }

@@ -250,3 +250,95 @@ fn readers_make_nothing() {
     assert!(!bench.home().join("running").exists());
     assert_eq!(attempt(&bench.queue(), id, Ended::Success, T0), Fate::Done, "those who write do");
 }
+
+/// A job that began, and whose drainer and command are dead.
+fn orphan(queue: &Queue<'_>, new: &NewJob) -> JobId {
+    let id = queue.add(new, now(T0), MANY).unwrap().id;
+    let mut held = claim(queue, id, T0);
+    held.begin(T0).unwrap();
+    id
+}
+
+#[test]
+fn what_nobody_works_on_any_more_is_not_said_to_be_running() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let doubt = orphan(&queue, &NewJob { key: Some("k".into()), ..job(&["true"]) });
+    let pending = orphan(&queue, &NewJob { idempotent: true, ..job(&["true"]) });
+    let done = add(&queue, &["true"]);
+    attempt(&queue, done, Ended::Success, T0);
+    fs::rename(bench.path("done", done), bench.path("running", done)).unwrap();
+    let corrupt = orphan(&queue, &job(&["true"]));
+    fs::write(bench.path("running", corrupt), "rubbish").unwrap();
+    let running = add(&queue, &["true"]);
+    let mut held = claim(&queue, running, T0);
+    held.begin(T0).unwrap();
+    let before = names(&bench.home().join("running"));
+    let expected = [
+        (doubt, JobState::Doubt),
+        (pending, JobState::Pending),
+        (done, JobState::Done),
+        (corrupt, JobState::Doubt),
+        (running, JobState::Running),
+    ];
+    let listed: Vec<_> = queue.list().unwrap().iter().map(|job| (job.id, job.state)).collect();
+    assert_eq!(listed, expected);
+    let counts = Counts { pending: 1, running: 1, done: 1, doubt: 2, failed: 0 };
+    assert_eq!(queue.counts().unwrap(), counts);
+    for (id, told) in expected.into_iter().filter(|(id, _)| *id != corrupt) {
+        assert_eq!(state(&queue, id), told);
+    }
+    let again = NewJob { key: Some("k".into()), ..job(&["true"]) };
+    assert_eq!(queue.add(&again, now(T0), MANY).unwrap().state, JobState::Doubt);
+    assert_eq!(names(&bench.home().join("running")), before, "who reads moves nothing");
+    assert_eq!(before.len(), 5);
+    held.end(&ended(Ended::Success), &policy(), T0).unwrap();
+}
+
+#[test]
+fn what_nobody_works_on_any_more_is_sent_back_or_dropped_at_once() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let held = orphan(&queue, &job(&["true"]));
+    let command = fs::File::open(bench.path("running", held)).unwrap();
+    assert!(lock::try_exclusive(&command).unwrap());
+    for error in [queue.retry(held, T0).unwrap_err(), queue.drop(held).unwrap_err()] {
+        let expected = format!("job {held} is running: wait for its end, or end it");
+        assert_eq!(error.to_string(), expected);
+    }
+    drop(command);
+    assert_eq!(queue.retry(held, T0 + 5).unwrap(), Some(JobState::Doubt));
+    assert!(bench.path("pending", held).exists());
+    assert_eq!(attempt(&queue, held, Ended::Success, T0 + 5), Fate::Done);
+    let twice = orphan(&queue, &NewJob { idempotent: true, ..job(&["true"]) });
+    assert_eq!(queue.retry(twice, T0 + 5).unwrap(), Some(JobState::Pending));
+    assert!(bench.path("pending", twice).exists());
+    fs::rename(bench.path("done", held), bench.path("running", held)).unwrap();
+    let error = queue.retry(held, T0).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("job {held} is done: only jobs that failed")), "{error}");
+    assert!(bench.path("done", held).exists(), "it was settled");
+    let dropped = orphan(&queue, &job(&["true"]));
+    assert!(queue.drop(dropped).unwrap().is_some());
+    let purged = orphan(&queue, &job(&["true"]));
+    assert_eq!(queue.purge(&[JobState::Failed]).unwrap(), 0);
+    assert!(bench.path("running", purged).exists());
+    assert_eq!(queue.purge(&[JobState::Doubt]).unwrap(), 1);
+    assert_eq!(bench.counts(), Counts { done: 1, pending: 1, ..Counts::default() });
+}
+
+#[test]
+fn one_who_only_looks_puts_nobody_off() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let id = orphan(&queue, &job(&["true"]));
+    let looking = fs::File::open(bench.path("running", id)).unwrap();
+    assert!(lock::try_shared(&looking).unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(2));
+            drop(looking);
+        });
+        let settled = queue.recover(&|_| policy(), policy().max_age, T0).unwrap().settled;
+        assert_eq!(settled, [(id, Fate::Doubt)]);
+    });
+}
