@@ -9,11 +9,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use rustix::io::Errno;
 
 use super::channel::Channel;
+use super::heir::Source;
 use super::pump::{UNUSED, watch};
 use super::spool::Spool;
 
@@ -53,7 +54,7 @@ pub struct Capture<'t> {
     /// Whether nobody can come to read once the reader of stdout is gone.
     watches_reader: bool,
     /// Where the command's output comes from, as long as it is read.
-    pipe: Option<OwnedFd>,
+    pipe: Option<Source>,
     /// What was held; it comes before what is in `buffer`.
     held: Spool,
     /// How much of it was written.
@@ -198,7 +199,7 @@ impl<'t> Capture<'t> {
 
     /// A command starts, whose output comes from here. What is still unwritten
     /// of the one before stays before it.
-    pub(super) fn begin(&mut self, pipe: OwnedFd) {
+    pub(super) fn begin(&mut self, pipe: Source) {
         if self.way != Way::Log && self.stdout.is_none() {
             let stdout = Channel::stdout();
             self.watches_reader = stdout.is_anonymous_pipe();

@@ -38,6 +38,7 @@ mod channel;
 mod deadline;
 pub mod descriptor;
 mod group;
+mod heir;
 mod myself;
 mod pause;
 mod pump;

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use super::capture::{Capture, PIPE_BYTES};
+use super::heir::Source;
 use super::signals::Set;
 use super::spawn::Standard;
 use super::stdin::{Feed, Input};
@@ -41,7 +42,7 @@ pub(super) struct Plumbing {
     stdout: Option<OwnedFd>,
     takes_stderr: bool,
     feed: Option<OwnedFd>,
-    output: Option<OwnedFd>,
+    output: Option<Source>,
     signals: Option<OwnedFd>,
 }
 
@@ -80,7 +81,7 @@ impl Plumbing {
             rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
             // Where the user's share of pipe memory is used up it stays small.
             let _ = fcntl_setpipe_size(&writer, PIPE_BYTES);
-            (pipes.output, pipes.stdout) = (Some(reader), Some(writer));
+            (pipes.output, pipes.stdout) = (Some(Source::new(reader)), Some(writer));
             pipes.takes_stderr = capture.takes_stderr();
         }
         if pipes.feed.is_some() || pipes.output.is_some() {
@@ -179,7 +180,7 @@ impl Pumps<'_, '_> {
 }
 
 /// Whether any of these is ready within `timeout`.
-fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> bool {
+pub(super) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> bool {
     let timeout = timeout.map(|timeout| libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos().into(),

@@ -26,6 +26,7 @@ use rustix::process::{Pid, WaitOptions};
 use crate::error::Error;
 use crate::model::outcome::End;
 
+use super::heir::close_from;
 use super::signals::{self, Set};
 use super::{Request, Startup};
 
@@ -42,8 +43,6 @@ const MYSELF: &str = "/proc/self/exe";
 const SAMPLE_BYTES: u64 = 256;
 /// The child's stack, in units of 16 bytes: 32 KiB, as `posix_spawn` gives it.
 const STACK_UNITS: usize = 2048;
-/// How many descriptors a kernel without `close_range` is asked to close.
-const CLOSED_MAX: c_int = 4096;
 
 /// What the child failed in, where it was not in executing the command.
 const ENTER: c_int = 1;
@@ -472,11 +471,7 @@ fn leave_caller() {
     // any more that would use one of the descriptors.
     unsafe {
         libc::setsid();
-        if libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) == -1 {
-            for fd in 3..CLOSED_MAX {
-                libc::close(fd);
-            }
-        }
+        close_from(3);
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::live::{Live, ended, send};
+use crate::live::{Live, alive, ended, send};
 use crate::support::{Cb, Ran, binary, crowded, eventually};
 
 pub const CACHED: [&str; 2] = ["--on-open", "cache"];
@@ -404,6 +404,23 @@ fn a_killed_cb_keeps_nothing() {
     cb.exec_with(CACHED, "pay", ["echo", "whole"]).code(0);
     cb.run(["cache", "drop", "pay"]).code(0);
     assert_eq!(files(&cb, "pay"), [] as [&str; 0]);
+}
+
+#[test]
+fn a_command_whose_cb_was_killed_writes_on_and_finishes() {
+    let script = "echo part; echo $$ > pid.new; mv pid.new pid; while [ ! -e go ] && [ -e $PWD ]; \
+                  do sleep 0.02; done; head -c 1048576 /dev/zero && echo wrote > ledger";
+    for options in [CACHED, ["-q", "--hold-stdout"]] {
+        let cb = Cb::new();
+        let live = Live::start(cb.sh(options, "pay", script));
+        let child = cb.pid("pid");
+        live.send(libc::SIGKILL);
+        live.end().signal(libc::SIGKILL);
+        cb.touch("go");
+        eventually("it has ended", || !alive(child));
+        assert_eq!(cb.lines("ledger"), ["wrote"], "{options:?}");
+        assert_eq!(kept(&cb), [] as [Value; 0]);
+    }
 }
 
 #[test]

@@ -542,3 +542,71 @@ fn output_is_not_shown_by_debug() {
     let expected = "Capture { seen: 0, is_complete: false, was_released: false, .. }";
     assert_eq!(format!("{capture:?}"), expected);
 }
+
+/// Plays cb in one more process, and kills that while its command sleeps.
+fn killed(script: &str, run: fn(&str, &Startup)) {
+    let startup = Startup::take_over(Vec::new());
+    let (mut ready, writer) = io::pipe().unwrap();
+    // SAFETY: as in `isolated`.
+    let cb = unsafe { libc::fork() };
+    if cb == 0 {
+        // What the command has as its stdin.
+        put(writer, 0);
+        run(script, &startup);
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(0) };
+    }
+    drop(writer);
+    // The command says that it runs.
+    ready.read_exact(&mut [0]).unwrap();
+    // SAFETY: the child was not waited for, so the number is its own.
+    unsafe {
+        libc::kill(cb, libc::SIGKILL);
+        libc::waitpid(cb, std::ptr::null_mut(), 0);
+    }
+}
+
+#[test]
+fn a_command_whose_cb_is_killed_writes_on_and_finishes() {
+    let logged: fn(&str, &Startup) = |script, startup| {
+        let mut kept = Kept::default();
+        let mut capture = Capture::log(&mut kept);
+        run_captured(script, startup, Input::Inherit, &mut capture);
+    };
+    let passed: fn(&str, &Startup) = |script, startup| {
+        run_captured(script, startup, Input::Inherit, &mut Capture::pass_on(None));
+    };
+    let dir = tempfile::tempdir().unwrap();
+    for (name, run) in [("logged", logged), ("passed", passed)] {
+        let path = dir.path().join(name);
+        let script = format!(
+            "echo >&0; exec <&-; sleep 0.3; head -c 1048576 /dev/zero; echo $? > {0}.new; \
+             mv {0}.new {0}",
+            path.display()
+        );
+        let said = isolated(|| {
+            killed(&script, run);
+            "killed".to_owned()
+        });
+        assert!(said == "killed", "{name}: {}", said.len());
+        let until = clock() + BOUND;
+        while !path.exists() {
+            assert!(clock() < until, "{name}: the command did not finish");
+            std::thread::sleep(ms(10));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"0\n", "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_what_would_have_read_on() {
+    let said = isolated(|| {
+        let mut kept = Kept::default();
+        let mut capture = Capture::log(&mut kept);
+        let said = captured("echo child; sleep 15 &", &mut capture);
+        // SAFETY: the status is not asked for.
+        let left = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) };
+        format!("{said} {left} {}", io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD))
+    });
+    assert_eq!(said, "Code(0) [] incomplete -1 true");
+}

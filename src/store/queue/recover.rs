@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::claim::Hold;
+use super::format::{Content, Wanted};
 use super::{Folder, JobId, PolicyOf, Queue};
 use crate::error::Error;
 use crate::model::Ms;
@@ -36,7 +37,7 @@ pub struct Recovered {
 impl<'q> Queue<'q> {
     /// Settles the jobs in running/ that nobody works on any more, sweeps tmp/,
     /// and lets go of jobs that are done: all but the latest
-    /// [`DONE_KEPT_MAX`], and those enqueued longer than `done_kept` ago.
+    /// [`DONE_KEPT_MAX`], and those that were done longer than `done_kept` ago.
     ///
     /// A job whose move to running/ was taken back by a power cut is in
     /// pending/: [`Queue::claim`] settles it.
@@ -105,15 +106,36 @@ impl<'q> Queue<'q> {
         Ok(())
     }
 
+    /// Jobs count as old by when they were done, not by when they were enqueued:
+    /// a key is remembered for a time after its job ran, however long it waited.
     fn prune(&'q self, max_age: Duration, now_ms: Ms) -> Result<(), Error> {
         let done = self.ids(JobState::Done)?;
         let too_many = done.len().saturating_sub(DONE_KEPT_MAX);
-        let is_old = |id: JobId| now_ms.saturating_sub(id.made_ms()) >= millis(max_age);
-        let over = done.into_iter().enumerate();
-        let over = over.filter(|(place, id)| *place < too_many || is_old(*id));
-        for (_, id) in over.take(PRUNED_MAX) {
+        let is_old = |at_ms: Ms| now_ms.saturating_sub(at_ms) >= millis(max_age);
+        // None was done before it was made: mostly no file needs to be read.
+        let asked = done.into_iter().filter(|id| too_many > 0 || is_old(id.made_ms()));
+        let mut asked: Vec<(Ms, JobId)> =
+            asked.map(|id| Ok((self.done_ms(id)?, id))).collect::<Result<_, Error>>()?;
+        asked.sort_unstable();
+        let over = asked.into_iter().enumerate();
+        let over = over.filter(|(place, (at_ms, _))| *place < too_many || is_old(*at_ms));
+        for (_, (_, id)) in over.take(PRUNED_MAX) {
             self.remove(JobState::Done, id)?;
         }
         Ok(())
+    }
+
+    /// When a job had its last result, as far as that is known.
+    fn done_ms(&self, id: JobId) -> Result<Ms, Error> {
+        let found = match self.read(JobState::Done, id, Wanted::WithoutStdin) {
+            // What cannot be believed is as old as its name.
+            Err(Error::Unsafe { .. }) | Ok(None) => None,
+            found => found?,
+        };
+        let ended = match &found {
+            Some(Content::Job(job, _)) => job.attempts.last().and_then(|last| last.ended.as_ref()),
+            _ => None,
+        };
+        Ok(ended.map_or(id.made_ms(), |(at_ms, _)| *at_ms))
     }
 }

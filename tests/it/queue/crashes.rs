@@ -102,3 +102,21 @@ fn what_a_crash_left_half_done_is_finished() {
         assert_eq!(cb.shown(id)["attempts"], 1, "run twice: {said}");
     }
 }
+
+#[test]
+fn an_orphan_writes_on_as_much_as_it_likes_and_finishes() {
+    let cb = manual();
+    let script = "echo $$ > pid.new; mv pid.new pid; while [ ! -e go ] && [ -e $PWD ]; \
+                  do sleep 0.02; done; head -c 1048576 /dev/zero && echo wrote > ledger; \
+                  while [ ! -e on ] && [ -e $PWD ]; do sleep 0.02; done";
+    let id = cb.add_sh(&[], script);
+    let job = kill_drain(&cb);
+    assert_eq!(cb.state_of(&id), "running");
+    cb.touch("go");
+    eventually("it has written", || cb.path("ledger").exists());
+    assert_eq!(cb.lines("ledger"), ["wrote"]);
+    assert_eq!(cb.state_of(&id), "running");
+    cb.touch("on");
+    eventually("it has ended", || !alive(job));
+    cb.drain(&[]).code(0).stdout("pay: 1 in doubt\n");
+}

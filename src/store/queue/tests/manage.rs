@@ -1,6 +1,7 @@
 //! What a person does: retry, drop, purge, and removing the breaker.
 
 use super::*;
+use crate::model::backoff::millis;
 use crate::store::{Keep, Store};
 
 fn add_with_state(queue: &Queue<'_>, wanted: JobState) -> JobId {
@@ -119,6 +120,41 @@ fn done_jobs_are_kept_for_a_while() {
     queue.recover(&|_| policy(), policy().max_age, T0 + 1000).unwrap();
     assert_eq!(bench.counts().done, DONE_KEPT_MAX as u64);
     assert!(!bench.path("done", second).exists());
+}
+
+#[test]
+fn a_job_that_waited_long_is_kept_as_long_as_any() {
+    let bench = Bench::new();
+    let queue = bench.queue();
+    let key = NewJob { key: Some("k".into()), ..job(&["true"]) };
+    let first = queue.add(&key, now(T0), MANY).unwrap().id;
+    let others: Vec<JobId> = (0..3).map(|_| add(&queue, &["true"])).collect();
+    for id in &others {
+        attempt(&queue, *id, Ended::Success, T0 + 1000);
+    }
+    let max_age = policy().max_age;
+    let late = T0 + millis(max_age) - 1;
+    attempt(&queue, first, Ended::Success, late);
+    let recover = |now_ms| queue.recover(&|_| policy(), max_age, now_ms).unwrap();
+    recover(late + 500);
+    assert_eq!(bench.counts().done, 4);
+    recover(T0 + 1000 + millis(max_age));
+    assert_eq!(bench.counts().done, 1);
+    assert!(!queue.add(&key, now(late + 900), MANY).unwrap().is_new, "its key is remembered");
+    // By number as well: what was done last stays.
+    let head =
+        format::encode(&super::meta::encode("pay", others[0], &job(&["true"]), &now(T0)), b"");
+    let mut last = Some(others[2]);
+    for _ in 0..DONE_KEPT_MAX {
+        let id = JobId::after(last, T0 + 1000, 1);
+        last = Some(id);
+        fs::write(bench.path("done", id), head.as_ref().unwrap()).unwrap();
+    }
+    recover(late + 1000 - 1500);
+    assert_eq!(bench.counts().done, DONE_KEPT_MAX as u64);
+    assert!(bench.path("done", first).exists());
+    recover(late + millis(max_age));
+    assert_eq!(bench.counts().done, 0);
 }
 
 #[test]
