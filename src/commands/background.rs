@@ -38,7 +38,7 @@ impl<'a> Background<'a> {
 
     /// Starts a drain if calls flow freely, so that no closing will start one;
     /// what has to be said of it.
-    pub fn if_closed(&self) -> Option<String> {
+    pub fn if_flowing(&self) -> Option<String> {
         let manual = self.settings.queue.drain == Drain::Manual;
         if !manual && operate::flows(self.store, self.name, &self.settings.policy) {
             self.start()

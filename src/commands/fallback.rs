@@ -177,7 +177,7 @@ impl Stage<'_, '_> {
         let added = enqueue(store, caller.name, settings, order)?;
         // Where it is closed, no closing will start a drain.
         if let Some(queue) = Background::of(caller, &call.words.places, call.startup)
-            && let Some(notice) = queue.if_closed()
+            && let Some(notice) = queue.if_flowing()
         {
             call.voice.say(notice);
         }

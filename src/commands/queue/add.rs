@@ -53,7 +53,7 @@ pub fn run(
     let places = setup.places();
     let (store, name, settings) = (&store, &name, &settings);
     let queue = Background { store, name, settings, places, startup };
-    if let Some(notice) = queue.if_closed() {
+    if let Some(notice) = queue.if_flowing() {
         say(format_args!("{name}: {notice}"));
     }
     let told = writeln!(out, "{}", added.id).and_then(|()| out.flush());

@@ -102,7 +102,7 @@ fn in_foreground(
         && !drainer.words.worker
         && let Some(queue) =
             Background::of(&drainer.caller, drainer.setup.places(), drainer.startup)
-        && let Some(notice) = queue.if_closed()
+        && let Some(notice) = queue.if_flowing()
     {
         // What failed just now is tried again as after any closing.
         drainer.voice.say(notice);

@@ -37,7 +37,7 @@ pub fn retry(
         let settings = setup.settings(name, &Given::default())?;
         let (store, settings) = (&store, &settings);
         let queue = Background { store, name, settings, places: setup.places(), startup };
-        if let Some(notice) = queue.if_closed() {
+        if let Some(notice) = queue.if_flowing() {
             say(format_args!("{name}: {notice}"));
         }
     }
