@@ -48,7 +48,12 @@ A call that is rejected can have a stand-in (--on-open), and so can one that fai
 An ACTION is 'cache' or 'cache:TTL' (the last good output of the same command, not older than TTL), \
 'queue' (keep the call for later; see 'cb queue --help'), 'run:COMMAND' (a shell command, told why \
 by CB_REASON, CB_STATE, CB_RETRY_AFTER and CB_EXIT_CODE), 'exit:CODE', or 'fail', the default. \
-Several are tried in their order until one serves.";
+Several are tried in their order until one serves.
+
+'queue' keeps all of standard input: cb reads it to its end, after a rejection (--on-open queue) or \
+a failure (--on-failure queue), and waits for that end. With --on-failure queue and with --retries \
+cb also reads a pipe ahead of COMMAND. Give '</dev/null' to a call that needs no input, above all in \
+a 'while read' loop.";
 
 /// The sections after the options of `cb exec`.
 pub const EXEC: &str = "\
@@ -58,7 +63,7 @@ Examples:
   cb exec mail --failure-codes 75 -- sendmail -t <letter
   cb exec api -- ./call; [ $? -eq 75 ] && echo 'not now'
   cb exec --on-open cache:10m --on-open 'run:./estimate' rates -- ./fetch-rates
-  cb exec --on-open queue orders -- ./charge --order 7
+  cb exec --on-open queue orders -- ./charge --order 7 </dev/null
   cb exec --retries 3 --retry-delay 500ms --hold-stdout api -- ./call
 
 Exit status:
@@ -200,8 +205,12 @@ pub const QUEUE_ADD_LONG: &str = "\
 Keep COMMAND for later, with its arguments, working directory, umask, standard input and the \
 variables that --queue-env names, and print its id. Once the id is printed, the call is on the disk.
 
-It is run at most once; where cb or the machine goes down meanwhile, nobody knows whether it ran, \
-and it is put aside as doubtful. With --idempotent it is then run again.";
+Standard input is read to its end first: give '</dev/null' to a call that needs none.
+
+It is run until it succeeds, or is given up after --max-attempts or --max-age. An attempt that \
+began and has no result, because cb or the machine went down meanwhile, is not repeated: nobody \
+knows whether it ran, and the call is put aside as doubtful. With --idempotent it is then run \
+again.";
 
 /// The sections of `cb queue add`.
 pub const QUEUE_ADD: &str = "\

@@ -402,6 +402,32 @@ fn the_exit_statuses_are_those_of_the_code() {
 }
 
 #[test]
+fn where_standard_input_is_read_to_its_end_it_says_how_to_give_none() {
+    let cb = Cb::new();
+    for words in [&["exec", "--help"][..], &["queue", "add", "--help"]] {
+        cb.run(words).code(0).stdout_has("'</dev/null'").stdout_has("to its end");
+    }
+    for page in ["README.md", "docs/policy.md", "docs/queue.md"] {
+        assert!(Page::read(page).text.contains("</dev/null"), "{page}");
+    }
+}
+
+#[test]
+fn the_variables_that_a_job_finds_are_named() {
+    let cb = Cb::new().config("[defaults]\ndrain = \"manual\"\n");
+    cb.run(["queue", "add", "pay", "env"]).code(0);
+    cb.run(["queue", "run", "pay"]).code(0);
+    let logs = fs::read_dir(cb.store().join("pay/queue/log")).expect("logs");
+    let log = logs.map(|log| fs::read_to_string(log.expect("a log").path()).expect("text"));
+    let found: String = log.collect();
+    let text = Page::read("docs/queue.md").text;
+    for name in found.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name) {
+        assert!(text.contains(&format!("`{name}`")), "{name} is not named");
+    }
+    assert!(found.contains("CB_JOB_ID="), "{found}");
+}
+
+#[test]
 fn each_promise_names_a_test_that_there_is() {
     let text = Page::read("docs/guarantees.md").text;
     let named: Vec<&str> = text.split('`').filter(|word| word.contains("::")).collect();

@@ -305,6 +305,8 @@ fn a_queued_call_is_not_a_success() {
     assert_eq!((&report["outcome"], &report["fallback"]), (&"failure".into(), &"queue".into()));
     assert_eq!((&report["ran"], &report["attempts"]), (&true.into(), &1.into()));
     assert!(report["job_id"].is_string(), "{report}");
+    // It ran, so what is told is how it ended, and not what cb makes of it.
+    assert_eq!(report["exit_code"], 4);
 }
 
 /// Fails after it has read a part of stdin, until there is a file `up`.
