@@ -23,7 +23,7 @@ use crate::render::times::rough;
 use crate::settings::Action;
 
 /// The most bytes of standard input that are kept for a further attempt.
-const STDIN_MAX: u64 = 64 << 20;
+pub const STDIN_MAX: u64 = 64 << 20;
 /// The most bytes of output that are held back until the last attempt is known.
 const HELD_MAX: u64 = 64 << 20;
 
@@ -176,6 +176,10 @@ impl<'a> Call<'a> {
             && let Some(queue) = Background::of(&self.caller, &self.words.places, self.startup)
         {
             notices.extend(queue.after(&told.transitions));
+            // A drain that died left its jobs behind, and no closing comes.
+            if call.outcome == Outcome::Success && self.queues() && told.state == State::Closed {
+                notices.extend(queue.start());
+            }
         }
         // All is told: from here on cb may be ended while it waits for those who
         // read its words, and between two attempts.
@@ -205,6 +209,22 @@ impl<'a> Call<'a> {
         })
     }
 
+    /// Whether calls like this one are queued.
+    fn queues(&self) -> bool {
+        let settings = &self.caller.settings;
+        let mut chains = settings.on_open.iter().chain(&settings.on_failure);
+        chains.any(|action| *action == Action::Queue)
+    }
+
+    /// Whether the breaker will still be open after this pause.
+    fn stays_open(&self, ran: &Ran, pause: Duration) -> bool {
+        ran.after == Some(State::Open)
+            && self
+                .caller
+                .view()
+                .is_some_and(|breaker| breaker.retry_after_ms > Some(millis(pause)))
+    }
+
     /// How long to wait before the next attempt; none where there is none, which
     /// is said where one was left.
     fn pause_before_next(&self, ran: &Ran) -> Option<Duration> {
@@ -228,6 +248,10 @@ impl<'a> Call<'a> {
         if let Some(why) = why_not {
             self.voice.say(format_args!("not tried again: {why}"));
             return None;
+        }
+        if self.stays_open(ran, pause) {
+            // The next attempt hears it at once.
+            return Some(Duration::ZERO);
         }
         let (attempt, all) = (self.attempts, retry.retries.saturating_add(1));
         let (how, next) = (how(&ran.exited), rough(millis(pause)));

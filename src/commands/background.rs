@@ -47,8 +47,9 @@ impl<'a> Background<'a> {
         }
     }
 
-    /// That no drain can be started takes nothing back: the jobs are kept.
-    fn start(&self) -> Option<String> {
+    /// Starts a drain if jobs wait and none is at work; what has to be said of it.
+    /// That none can be started takes nothing back: the jobs are kept.
+    pub fn start(&self) -> Option<String> {
         let started = self.try_start();
         started.err().map(|error| format!("{error}; the queue waits for 'cb queue run'"))
     }

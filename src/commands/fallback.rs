@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use super::attempt::{Call, words_of};
+use super::attempt::{Call, STDIN_MAX, words_of};
 use super::background::Background;
 use super::enqueue::{Order, enqueue, is_already};
 use super::keeping;
@@ -157,11 +157,8 @@ impl Stage<'_, '_> {
         let store = caller.store.as_ref().ok_or(Error::NoStore)?;
         let settings = &caller.settings;
         let stdin_max = settings.queue.stdin_max;
-        let mut untouched = None;
-        let stdin = call
-            .stdin
-            .as_mut()
-            .unwrap_or_else(|| untouched.insert(Stdin::of(call.startup, stdin_max)));
+        // Kept, whatever comes of this: the next action has all of it as well.
+        let stdin = call.stdin.get_or_insert_with(|| Stdin::of(call.startup, STDIN_MAX));
         let stdin = read_stdin(stdin, stdin_max)?;
         // One that failed a moment ago waits as one that failed in the queue.
         let failed = self.occasion.status.is_some();

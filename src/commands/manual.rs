@@ -103,7 +103,7 @@ fn change(
         say(format_args!("{}: {notice}", target.name));
     }
     let queue = target.background(&words.places, startup);
-    if let Some(notice) = queue.after(&done.transitions) {
+    if let Some(notice) = queue.if_flowing() {
         say(format_args!("{}: {notice}", target.name));
     }
     if !words.quiet {

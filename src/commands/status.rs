@@ -31,7 +31,7 @@ pub fn run(words: &StatusWords, out: &mut Output) -> Result<i32, Error> {
     for name in wanted(&store, &words.names)? {
         match look(&setup, &store, name) {
             // A breaker that was never used is listed only where it is named.
-            Ok(one) if one.known || is_named(&words.names, &one.name) => listed.push(one),
+            Ok(one) if is_used(&one) || is_named(&words.names, &one.name) => listed.push(one),
             Ok(_) => {}
             // One broken breaker does not hide the others.
             Err(error) => {
@@ -54,6 +54,11 @@ pub fn run(words: &StatusWords, out: &mut Output) -> Result<i32, Error> {
         table::status(&listed, out.takes_colour(), out).map_err(Error::Stdout)?;
     }
     Ok(if failed.is_some() { exit::OWN_ERROR } else { exit::OK })
+}
+
+/// Whether calls were made through it, or are kept for it.
+fn is_used(one: &Listed) -> bool {
+    one.known || one.queue.is_some_and(|queue| queue != QueueCounts::default())
 }
 
 fn is_named(words: &[std::ffi::OsString], name: &str) -> bool {

@@ -425,3 +425,30 @@ fn a_store_that_must_be_used_is_not_stood_in_for() {
     let ran = cb.exec_with(options, "pay", ["false"]).code(0).stdout("unknown failure\n");
     ran.stderr_has("running the command unprotected").stderr_has("a command stands in");
 }
+
+#[test]
+fn an_action_that_fails_leaves_stdin_to_the_next() {
+    let big = vec![b'x'; 3 << 20];
+    for (options, input) in [
+        (&["--key", "taken"][..], b"precious\n".as_slice()),
+        (&["--queue-stdin-max", "4"], b"precious\n"),
+        (&[], &big),
+    ] {
+        let cb = open();
+        let mut add = cb.command(["queue", "add", "--drain", "manual", "--key", "taken", "pay"]);
+        add.args(["--", "other"]);
+        Ran::of(add).code(0);
+        let mut exec = cb.command(["exec", "--on-open", "queue", "--on-open", "run:cat"]);
+        exec.args(options).args(["pay", "--", "true"]);
+        let ran = Ran::fed(exec, input).code(0).stderr_has("a command stands in");
+        assert_eq!(ran.output.stdout.len(), input.len(), "{options:?}");
+        assert!(ran.output.stdout == input, "{options:?}");
+        // A file is read from where it stood.
+        let path = cb.path("input");
+        std::fs::write(&path, input).expect("a file");
+        let mut exec = cb.command(["exec", "--on-open", "queue", "--on-open", "run:cat"]);
+        exec.args(options).args(["pay", "--", "true"]);
+        exec.stdin(std::fs::File::open(&path).expect("a file"));
+        assert!(Ran::of(exec).code(0).output.stdout == input, "{options:?}");
+    }
+}

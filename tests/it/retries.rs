@@ -459,3 +459,11 @@ fn wrong_numbers_are_wrong_words() {
         cb.exec_with([option], "pay", ["echo", "ran"]).code(125).stdout("").one_line(says);
     }
 }
+
+#[test]
+fn what_its_own_failure_opened_is_not_waited_for() {
+    let cb = Cb::new();
+    let options = ["--retries", "2", "--retry-delay", "5s", "--consecutive-failures", "1"];
+    let ran = cb.exec_with(options, "x", ["false"]).code(1);
+    ran.one_line("cb: x: not tried again: open");
+}

@@ -20,7 +20,7 @@ use crate::model::job::{Fate, JobPolicy};
 use crate::model::{Ms, Rejection, State};
 use crate::process::{self, Startup};
 use crate::render::sentence;
-use crate::settings::{Given, OnStoreError, Settings};
+use crate::settings::{Drain, Given, OnStoreError, Settings};
 use crate::store::queue::{Claim, Claimed, Job, JobId, Queue, Recovered};
 use crate::store::{Absent, FileStore};
 
@@ -171,6 +171,10 @@ impl<'a> Drainer<'a> {
         };
         self.waiting.insert(id, 0);
         match claimed {
+            // Its caller said that only people run it.
+            Claimed::Got(claim) if self.words.background && self.is_manual(claim.job()) => {
+                claim.release();
+            }
             Claimed::Got(claim) => self.ask(queue, claim, pass)?,
             Claimed::NotDue { due_ms } => {
                 self.waiting.insert(id, due_ms);
@@ -232,6 +236,10 @@ impl<'a> Drainer<'a> {
         let max_wait = settings.max_concurrent.map(|_| settings.max_wait.unwrap_or(ROOM_WAIT));
         // Nothing is run that could not be told.
         Ok(Settings { max_wait, on_store_error: OnStoreError::Refuse, ..settings })
+    }
+
+    fn is_manual(&self, job: &Job) -> bool {
+        self.settings_of(job).is_ok_and(|settings| settings.queue.drain == Drain::Manual)
     }
 
     /// The job's rules, or the breaker's where its own cannot be had.

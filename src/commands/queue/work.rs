@@ -22,6 +22,9 @@ use crate::process::{self, Capture, Input, Output, Request, Tap};
 use crate::render::times::rough;
 use crate::store::queue::{AttemptEnd, AttemptLog, Claim, JobId, Queue};
 
+/// The least number of the descriptor by which a job's command holds the claim.
+const CLAIM_FD_MIN: i32 = 100;
+
 /// A call that never came to be.
 const NOTHING: Finished = Finished::new(Outcome::Ignored, Duration::ZERO);
 
@@ -125,7 +128,15 @@ impl Drainer<'_> {
         notices: &mut Vec<String>,
     ) -> Result<ExitReport, Error> {
         let job = claim.job();
+        // Where no script has descriptors of its own: a claim that was closed by
+        // mistake would be given up.
+        let high = rustix::io::fcntl_dupfd_cloexec(claim.fd(), CLAIM_FD_MIN).ok();
         let mut env = job.env.clone();
+        if let Ok(store) = std::path::absolute(self.store.root()) {
+            // Whatever it calls of cb is about the same breakers.
+            env.retain(|(name, _)| name != "CB_STORE");
+            env.push(("CB_STORE".into(), store.into_os_string()));
+        }
         env.extend(
             [
                 ("CB_BREAKER", self.caller.name.to_string()),
@@ -152,7 +163,7 @@ impl Drainer<'_> {
             clean_env: true,
             cwd: Some(&job.cwd),
             umask: Some(job.umask),
-            keep: Some(claim.fd()),
+            keep: Some(high.as_ref().map_or(claim.fd(), AsFd::as_fd)),
             timeout: settings.timeout,
             kill_after: settings.kill_after,
             finishes: true,

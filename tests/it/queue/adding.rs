@@ -135,7 +135,7 @@ fn the_job_has_the_directory_the_umask_and_the_named_variables_only() {
     let here = cb.path("").canonicalize().expect("a path").display().to_string();
     assert_eq!(cb.lines("seen"), [here, "0027".to_owned()]);
     let names: Vec<String> = cb.lines("names");
-    let known = ["CB_ATTEMPT", "CB_BREAKER", "CB_JOB_ATTEMPT", "CB_JOB_ID", "CB_STATE"];
+    let known = ["CB_ATTEMPT", "CB_BREAKER", "CB_JOB_ATTEMPT", "CB_JOB_ID", "CB_STATE", "CB_STORE"];
     let shells_own = |name: &&String| !["PWD", "OLDPWD", "SHLVL", "_"].contains(&name.as_str());
     let names: Vec<&String> = names.iter().filter(shells_own).collect();
     assert_eq!(names, [&known[..], &["HOME", "ORDER", "PATH"]].concat());
@@ -206,4 +206,40 @@ fn bad_words_are_told_and_nothing_is_stored() {
     }
     cb.drain(&[]).code(0).stdout("pay: nothing is queued\n");
     assert!(!cb.store().exists(), "{:?}", files_below(&cb.store()));
+}
+
+#[test]
+fn what_a_job_calls_of_cb_is_about_the_same_store() {
+    let cb = manual();
+    let script = "\"$0\" queue show --json $CB_JOB_ID >shown";
+    let id = cb.add(&[], ["sh", "-c", script, crate::support::binary().to_str().expect("UTF-8")]);
+    cb.drain(&[]).code(0).stdout("pay: 1 done\n").stderr("");
+    assert!(std::fs::read_to_string(cb.path("shown")).expect("a file").contains(&id));
+}
+
+#[test]
+fn the_claim_is_where_no_script_has_descriptors() {
+    let cb = manual();
+    cb.add_sh(
+        &[],
+        "ls /proc/self/fd >fds; exec 7>a 8>b 9>c; touch in; \
+                    while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done",
+    );
+    let live = crate::live::Live::start(cb.draining(&[]));
+    eventually("it runs", || cb.path("in").exists());
+    let fds = cb.lines("fds");
+    let claims: Vec<&String> = fds.iter().filter(|line| line.contains("/pay/queue/")).collect();
+    let number = |line: &String| line.split_whitespace().rev().nth(2)?.parse::<i32>().ok();
+    assert!(matches!(claims.as_slice(), [claim] if number(claim) >= Some(100)), "{fds:?}");
+    assert_eq!(cb.states(), ["running"]);
+    cb.drain(&[]).code(0).stdout("pay: 1 still running\n");
+    cb.touch("go");
+    live.end().code(0).stdout("pay: 1 done\n");
+}
+
+#[test]
+fn a_breaker_with_nothing_but_jobs_is_shown() {
+    let cb = manual();
+    cb.add_sh(&[], "true");
+    cb.run(["status"]).code(0).stdout_has("pay").stderr("");
 }

@@ -222,3 +222,48 @@ fn a_job_of_a_newer_cb_keeps_no_drain_busy() {
     let ran = cb.drain(&["--background"]).code(0);
     assert!(ran.stderr_text().lines().count() <= 1, "{ran}");
 }
+
+#[test]
+fn a_job_that_is_for_people_waits_for_them() {
+    let cb = Cb::new();
+    let for_people = cb.add_sh(&["--drain", "manual"], "touch mine");
+    let other = cb.add_sh(&[], "true");
+    cb.becomes(&other, "done");
+    cb.rested("pay");
+    assert_eq!(cb.state_of(&for_people), "pending");
+    cb.drain(&[]).code(0).stdout("pay: 1 done\n");
+}
+
+/// Leaves a job that nobody comes for, behind a breaker that is closed.
+fn left_behind() -> (Cb, String) {
+    let cb = Cb::new();
+    cb.exec("pay", ["true"]).code(0);
+    // As a drain that was killed leaves it: the job itself asks for no person.
+    let mut add = cb.adding(&[], ["sh", "-c", "true"]);
+    add.env("XDG_CONFIG_HOME", cb.path("manual"));
+    std::fs::create_dir_all(cb.path("manual/cb")).expect("a directory");
+    std::fs::write(cb.path("manual/cb/config.toml"), "[defaults]\ndrain = \"manual\"\n")
+        .expect("a config");
+    let id = id_of(&bounded(add).code(0).stderr(""));
+    assert_eq!(cb.state_of(&id), "pending");
+    (cb, id)
+}
+
+#[test]
+fn a_call_that_could_be_queued_brings_back_a_drain_that_died() {
+    let (cb, id) = left_behind();
+    cb.exec("pay", ["true"]).code(0);
+    cb.rested("pay");
+    assert_eq!(cb.state_of(&id), "pending", "a call that is never queued looks for no queue");
+    cb.exec_with(["--on-open", "queue"], "pay", ["true"]).code(0).stderr("");
+    cb.becomes(&id, "done");
+    cb.rested("pay");
+}
+
+#[test]
+fn a_reset_of_a_closed_breaker_brings_back_a_drain_that_died() {
+    let (cb, id) = left_behind();
+    cb.run(["reset", "pay"]).code(0).stdout("pay: closed (state unchanged)\n");
+    cb.becomes(&id, "done");
+    cb.rested("pay");
+}

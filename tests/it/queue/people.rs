@@ -129,8 +129,7 @@ fn jobs_are_sent_back_dropped_and_purged() {
 fn what_is_wrong_with_one_id_takes_nothing_from_those_before_it() {
     let cb = Cb::new();
     cb.run(["trip", "pay"]).code(0);
-    let options = ["--max-attempts", "1", "--drain", "manual"];
-    let id = cb.add_sh(&options, "test -e up");
+    let id = cb.add_sh(&["--max-attempts", "1"], "test -e up");
     cb.run(["reset", "pay"]).code(0);
     eventually("it has failed", || cb.states() == ["failed"]);
     cb.rested("pay");
