@@ -11,7 +11,6 @@ use crate::commands::output::{Output, say};
 use crate::commands::setup::Setup;
 use crate::error::Error;
 use crate::exit;
-use crate::model::job::JobState;
 use crate::process::{Startup, Stdin};
 use crate::settings::{self, Given};
 
@@ -43,10 +42,7 @@ pub fn run(
         delay: Duration::ZERO,
     };
     let added = enqueue(&store, &name, &settings, order)?;
-    // One that is done is what was asked for.
-    if added.state != JobState::Done
-        && let Some(why) = is_already(&added)
-    {
+    if let Some(why) = is_already(&added) {
         say(format_args!("{name}: {why}"));
     }
     // Where it is closed, no closing will start a drain.

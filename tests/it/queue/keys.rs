@@ -18,11 +18,13 @@ fn the_same_key_and_command_is_the_same_job() {
     cb.run(["reset", "pay"]).code(0);
     cb.drain(&[]).code(0).stdout("pay: 2 done\n");
     // As long as the job is known, so is its key: it is not run again.
-    assert_eq!(cb.add_sh(&["--key", "order-17"], "echo ran >> ledger"), id);
+    let done = format!("its key has job {id} already, which is done");
+    let again = cb.adding(&["--key", "order-17"], ["sh", "-c", "echo ran >> ledger"]);
+    assert_eq!(id_of(&bounded(again).code(0).one_line(&done)), id);
     cb.run(["trip", "pay"]).code(0);
     let mut again = cb.sh(["--on-open", "queue", "--key", "order-17"], "pay", "echo ran >> ledger");
     again.current_dir(cb.path(""));
-    bounded(again).code(76).one_line(&format!("its key has job {id} already, which is done"));
+    bounded(again).code(76).one_line(&done);
     cb.run(["reset", "pay"]).code(0);
     cb.drain(&[]).code(0);
     assert_eq!(cb.lines("ledger"), ["ran", "ran"]);
