@@ -10,6 +10,8 @@
 use std::ffi::{CStr, OsString, c_char, c_int};
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStringExt;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -46,11 +48,12 @@ impl Startup {
     /// `argv` holds `argc` pointers to strings that end in a zero byte.
     pub unsafe fn from_main(argc: c_int, argv: *const *const c_char) -> Self {
         let count = usize::try_from(argc).unwrap_or(0);
-        let args = (0..count).map(|index| {
+        let words = (0..count).map(|index| {
             // SAFETY: the caller vouches for `count` strings.
-            let word = unsafe { CStr::from_ptr(*argv.add(index)) };
-            OsString::from_vec(word.to_bytes().to_vec())
+            unsafe { CStr::from_ptr(*argv.add(index)) }
         });
+        note_title(words.clone());
+        let args = words.map(|word| OsString::from_vec(word.to_bytes().to_vec()));
         Self::take_over(args.collect())
     }
 
@@ -59,6 +62,40 @@ impl Startup {
     /// after the last one's end was recorded.
     pub fn unblock_signals(&self) {
         Set::waited().without(&self.mask).unblock();
+    }
+}
+
+/// Where the words of the command line lie one after the other, and how long
+/// they are: what the system shows for this process.
+static TITLE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static TITLE_LEN: AtomicUsize = AtomicUsize::new(0);
+
+fn note_title<'w>(words: impl Iterator<Item = &'w CStr>) {
+    let mut len = 0;
+    for word in words {
+        let begin = word.as_ptr().cast::<u8>().cast_mut();
+        if len == 0 {
+            TITLE.store(begin, Ordering::Relaxed);
+        } else if TITLE.load(Ordering::Relaxed).wrapping_add(len) != begin {
+            return;
+        }
+        len += word.count_bytes() + 1;
+        TITLE_LEN.store(len, Ordering::Relaxed);
+    }
+}
+
+/// In a fork of cb: has the system show this in the place of cb's words.
+pub(super) fn retitle(title: &CStr) {
+    let (begin, len) = (TITLE.load(Ordering::Relaxed), TITLE_LEN.load(Ordering::Relaxed));
+    let shown = title.to_bytes();
+    if begin.is_null() || len <= shown.len() {
+        return;
+    }
+    // SAFETY: the kernel put the words there for the process to write to; cb has
+    // copies of its own, and nothing else reads these.
+    unsafe {
+        ptr::write_bytes(begin, 0, len);
+        ptr::copy_nonoverlapping(shown.as_ptr(), begin, shown.len());
     }
 }
 

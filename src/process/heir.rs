@@ -26,12 +26,14 @@ use std::time::Duration;
 use libc::c_int;
 use rustix::process::{Pid, Signal};
 
+use super::entry::retitle;
 use super::pump::{poll, watch};
 use super::signals::{self, Set, To};
 
 /// What the kernel sends at cb's death.
 const DEATH: Signal = Signal::USR1;
-/// Not cb's own name: who kills all that are called cb does not mean this.
+/// Neither cb's own name nor its words: who kills all that are called cb, or have
+/// `queue run` in their line, does not mean this.
 const NAME: &std::ffi::CStr = c"pipe-heir";
 /// How much is thrown away at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -102,6 +104,7 @@ fn inherit(parent: Pid, pipe: RawFd) -> ! {
     let death = Set::of(&[DEATH.as_raw()]);
     Set::waited().block();
     let _ = rustix::process::set_parent_process_death_signal(Some(DEATH));
+    retitle(NAME);
     // SAFETY: the name ends in a zero byte; no other call touches memory, and
     // nothing uses the descriptors of cb here.
     unsafe {

@@ -141,3 +141,26 @@ fn an_orphan_that_has_ended_is_sent_back_without_a_drain() {
     cb.drain(&[]).code(0).stdout("pay: 1 done\n");
     assert_eq!(cb.lines("ledger"), [format!("{id} 2")]);
 }
+
+/// Who kills all drains by what `ps` shows of them leaves the commands alone.
+#[test]
+fn what_reads_on_for_a_killed_drain_is_not_called_like_it() {
+    let cb = manual();
+    cb.add_sh(&[], WAIT);
+    let live = Live::start(cb.draining(&[]));
+    let job = cb.pid("pid");
+    let parent = format!("PPid:\t{}", live.pid());
+    let read = |pid: &str, name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let is_child = |pid: &String| {
+        String::from_utf8_lossy(&read(pid, "status")).lines().any(|line| line == parent)
+    };
+    let children: Vec<String> = names_in(Path::new("/proc")).into_iter().filter(is_child).collect();
+    let others: Vec<&String> = children.iter().filter(|pid| **pid != job.to_string()).collect();
+    let [heir] = others[..] else { panic!("{children:?}") };
+    eventually("it has its name", || read(heir, "comm") == b"pipe-heir\n");
+    let line = String::from_utf8(read(heir, "cmdline")).expect("UTF-8");
+    assert_eq!(line.trim_end_matches('\0'), "pipe-heir");
+    cb.touch("go");
+    live.end().code(0).stdout("pay: 1 done\n");
+    assert!(!Path::new("/proc").join(heir).exists(), "it is gone before cb is");
+}
