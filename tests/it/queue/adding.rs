@@ -222,7 +222,7 @@ fn the_claim_is_where_no_script_has_descriptors() {
     let cb = manual();
     cb.add_sh(
         &[],
-        "ls /proc/self/fd >fds; exec 7>a 8>b 9>c; touch in; \
+        "ls -l /proc/self/fd >fds; exec 7>a 8>b 9>c; touch in; \
                     while [ ! -e go ] && [ -e $PWD ]; do sleep 0.02; done",
     );
     let live = crate::live::Live::start(cb.draining(&[]));
