@@ -46,6 +46,9 @@ fn isolated(cb: impl FnOnce() -> String) -> String {
             libc::dup2(writer.as_raw_fd(), 1);
         }
         drop((reader, writer));
+        // Files of other tests, and the locks on them, are not this one's.
+        // SAFETY: no test plays with a descriptor that was opened before.
+        unsafe { super::heir::close_from(3) };
         let said = std::panic::catch_unwind(AssertUnwindSafe(cb));
         // SAFETY: 1 is open, and is not used otherwise from here on.
         let mut stdout = unsafe { File::from_raw_fd(1) };

@@ -109,8 +109,10 @@ fn a_clean_environment_has_only_what_is_given() {
 fn its_stdin_can_be_a_file_or_nothing() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "from the file").unwrap();
-    let opened = File::open(file.path()).unwrap();
-    let said = isolated(|| sh("cat", |request| request.stdin = Input::File(opened.as_fd())));
+    let said = isolated(|| {
+        let opened = File::open(file.path()).unwrap();
+        sh("cat", |request| request.stdin = Input::File(opened.as_fd()))
+    });
     assert_eq!(said, "from the fileCode(0) []");
     let null = |request: &mut Request<'_, 'static>| request.stdin = Input::Null;
     check_said("readlink /proc/$$/fd/0; cat", null, "/dev/null\nCode(0) []");
