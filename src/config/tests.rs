@@ -122,7 +122,7 @@ fn actions() {
     let missing = "without any action, nothing says what to do";
     check_value("on_open", "[]", missing);
     check_value("on_open", "\"cache:10\"", "the time to live: it needs a unit");
-    check_value("on_open", "\"cash\"", "\"cash\": no such action");
+    check_value("on_open", "\"cash\"", "no such action");
     check_value("on_open", "[\"/bin/notify\", \"down\"]", "\"/bin/notify\": no such action");
     check_value("on_open", "[\"fail\", \"queue\"]", "nothing can follow 'fail'");
     check_value("on_open", "[[]]", "the command is empty");

@@ -99,6 +99,11 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<Vec<Action>, Why> {
         Raw::Array(items) if items.len() > ACTIONS_MAX => {
             return Err(format!("more than {ACTIONS_MAX} actions"));
         }
+        // Which of several: the whole list is shown before that.
+        Raw::Array(items) if items.len() > 1 => items
+            .iter()
+            .map(|item| read_one(item).map_err(|why| format!("{}: {why}", item.shown())))
+            .collect::<Result<Vec<_>, _>>()?,
         Raw::Array(items) => items.iter().map(read_one).collect::<Result<Vec<_>, _>>()?,
         raw => vec![read_one(raw)?],
     };
@@ -140,7 +145,7 @@ fn read_one(raw: &Raw<'_>) -> Result<Action, Why> {
             let name = String::from_utf8_lossy(name);
             Err(format!("nothing belongs behind '{name}'"))
         }
-        _ => Err(format!("{}: no such action", raw.shown())),
+        _ => Err("no such action".into()),
     }
 }
 
