@@ -20,9 +20,9 @@ use crate::store::lock;
 
 /// How much of a key a message shows, in characters.
 const KEY_SHOWN_MAX: usize = 60;
-/// An id that is taken already, or a file that was swept away as left over,
-/// happens once in a lifetime.
-const TRIES: u32 = 3;
+/// Between making a file and locking it, a drain may take it for one that was left
+/// over: seldom, but with many drains on a busy machine several times in a row.
+const TRIES: u32 = 100;
 
 /// A call to keep for later.
 #[derive(Clone, Default)]
