@@ -2,12 +2,12 @@
 //! the next one waits longer. They end with one that did not fail, with an open
 //! breaker, with a person's signal, or when no more are allowed.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
 use super::background::Background;
-use super::call::{Admission, Caller, Granted, Refusal, finished};
+use super::call::{Admission, Caller, Granted, Refusal, finished, variables};
 use super::keeping::Keeping;
 use super::output::Voice;
 use crate::cli::ExecWords;
@@ -18,7 +18,7 @@ use crate::model::backoff::millis;
 use crate::model::outcome::{End, ExitReport};
 use crate::model::text::duration;
 use crate::model::{Finished, Outcome, State};
-use crate::process::{self, Capture, EndRequest, Input, Notice, Output, Request, Startup, Stdin};
+use crate::process::{self, Capture, Input, Notice, Output, Request, Startup, Stdin};
 use crate::render::times::rough;
 use crate::settings::Action;
 
@@ -122,7 +122,7 @@ impl<'a> Call<'a> {
                 }
             };
             let Some(pause) = self.pause_before_next(&ran) else { return Ok(Came::Ran(ran)) };
-            if let Some(request) = wait(pause) {
+            if let Some(request) = process::pause(pause, clock::monotonic) {
                 return Ok(Came::BrokenOff(ran, request.signal));
             }
             self.startup.unblock_signals();
@@ -260,19 +260,6 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Waits for so long; a person's wish that cb ends, if there was one.
-fn wait(length: Duration) -> Option<EndRequest> {
-    let until = clock::monotonic().saturating_add(length);
-    loop {
-        let left = until.saturating_sub(clock::monotonic());
-        // A signal that is ignored, and one that stopped cb, end a pause early.
-        match process::pause(left) {
-            None if !left.is_zero() => {}
-            request => return request,
-        }
-    }
-}
-
 /// A command about to run.
 struct Running<'a> {
     words: &'a ExecWords,
@@ -291,12 +278,11 @@ impl Running<'_> {
         stdout: Output<'_, '_>,
         notices: &mut Vec<String>,
     ) -> Result<ExitReport, Error> {
-        let env = [
+        let env = variables([
             ("CB_BREAKER", self.caller.name.to_string()),
             ("CB_STATE", self.state.name().to_owned()),
             ("CB_ATTEMPT", self.attempt.to_string()),
-        ];
-        let env = env.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        ]);
         let (program, args) = self.words.command.split_first().expect("clap requires a command");
         let settings = &self.caller.settings;
         let mut request = Request {

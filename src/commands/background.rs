@@ -1,6 +1,6 @@
-//! A drain in the background: started when a breaker closes, or when a job is
-//! queued while it is closed and no closing will come. It belongs to nobody: it
-//! outlives the process that starts it, and holds nothing of it open.
+//! A drain in the background: started when a breaker closes, and where jobs wait
+//! while calls flow and no closing will come. It belongs to nobody: it outlives
+//! the process that starts it, and holds nothing of it open.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! One call through one breaker: asked for, and told about. `cb exec` makes one
 //! for each attempt, a drain one for each job.
 
+use std::ffi::OsString;
+
 use super::operate::{Done, flows, operate, view};
 use super::output::Voice;
 use crate::error::Error;
@@ -242,4 +244,9 @@ pub fn finished(exited: &ExitReport, outcome: Outcome) -> Finished {
         signal: exited.signal(),
         timed_out: exited.timed_out,
     }
+}
+
+/// Variables for a command, as they are passed to it.
+pub fn variables<const N: usize>(of: [(&str, String); N]) -> [(OsString, OsString); N] {
+    of.map(|(name, value)| (name.into(), value.into()))
 }

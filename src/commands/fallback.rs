@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::attempt::{Call, STDIN_MAX, words_of};
 use super::background::Background;
+use super::call::variables;
 use super::enqueue::{Order, enqueue, is_already};
 use super::keeping;
 use super::output::Stdout;
@@ -184,16 +185,14 @@ impl Stage<'_, '_> {
     fn run(&mut self, words: &[OsString]) -> Result<Option<StandIn>, Error> {
         let Some((program, args)) = words.split_first() else { return Ok(None) };
         let occasion = self.occasion;
-        let mut env = vec![
+        let env = variables([
             ("CB_BREAKER", self.call.caller.name.to_string()),
             ("CB_REASON", occasion.reason.to_owned()),
             ("CB_STATE", occasion.state.map_or("unknown", State::name).to_owned()),
             // Not the one that it would inherit, where cb itself was run by cb.
             ("CB_RETRY_AFTER", occasion.retry_after_ms.map_or_else(String::new, seconds)),
             ("CB_EXIT_CODE", occasion.status.map_or_else(String::new, |code| code.to_string())),
-        ];
-        let env: Vec<(OsString, OsString)> =
-            env.drain(..).map(|(name, value)| (name.into(), value.into())).collect();
+        ]);
         if let Err(error) = can_start(program) {
             let notice = Notice::NotStarted(error);
             return Ok(self.no(words_of(program, &notice)));

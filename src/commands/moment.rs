@@ -34,11 +34,6 @@ impl Moment {
         self.now().clock_ms
     }
 
-    /// The time since boot.
-    pub fn boot_ms(&self) -> u64 {
-        self.clock.read().boot_ms
-    }
-
     /// A draw of chance.
     pub fn draw(&self) -> u64 {
         self.clock.draw()

@@ -32,10 +32,29 @@ pub fn is_asked_to_end() -> bool {
     ENDS.into_iter().any(|signal| pending.contains(signal) && !signals::is_ignored(signal))
 }
 
-/// Waits for so long; the signal by which a person asked for an end, if one came
-/// or had come before. One that is ignored, as under nohup, asks for nothing.
-/// From here on these signals come through here, or through a command's run.
-pub fn pause(length: Duration) -> Option<EndRequest> {
+/// Waits for so long, by a clock that never goes back; a person's wish that cb
+/// ends, if one came or had come before. A signal that is ignored, as under nohup,
+/// wishes for nothing. From here on these signals come through here, or through a
+/// command's run.
+pub fn pause(length: Duration, clock: fn() -> Duration) -> Option<EndRequest> {
+    let until = clock().saturating_add(length);
+    loop {
+        let left = until.saturating_sub(clock());
+        // A signal that stopped cb, and one that is ignored, end a wait early.
+        let request = take(left);
+        if request.is_some() || left.is_zero() {
+            return request;
+        }
+    }
+}
+
+/// The wish that came before, if one did.
+pub fn end_request() -> Option<EndRequest> {
+    take(Duration::ZERO)
+}
+
+/// Waits at most for so long; less, where a signal came that is ignored.
+fn take(length: Duration) -> Option<EndRequest> {
     let set = Set::of(&ENDS);
     set.block();
     let mut left = length;
@@ -44,8 +63,6 @@ pub fn pause(length: Duration) -> Option<EndRequest> {
         if !signals::is_ignored(arrival.signal) {
             return Some(EndRequest { signal: arrival.signal, typed: arrival.from_kernel });
         }
-        // Somebody who sends what is ignored shortens the wait: whoever waits
-        // for a certain moment looks at the clock again.
         left = Duration::ZERO;
     }
 }

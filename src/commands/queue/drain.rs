@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::pass::{Drainer, Pass, Stop};
 use super::workers::Workers;
 use crate::cli::QueueRun;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{self, Clock, SystemClock};
 use crate::commands::background::Background;
 use crate::commands::call::Caller;
 use crate::commands::output::Output;
@@ -185,7 +185,7 @@ fn drain(drainer: &mut Drainer<'_>, stay: Stay, workers: &mut Workers) -> Result
                 }
             }
         };
-        if let Some(asked) = process::pause(spread(pause)) {
+        if let Some(asked) = process::pause(spread(pause), clock::monotonic) {
             return Ok(End::Stopped(Stop::Signal(asked.signal)));
         }
     }

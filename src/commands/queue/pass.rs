@@ -10,12 +10,12 @@ use std::time::Duration;
 use super::list::policy;
 use super::tally::Tally;
 use crate::cli::QueueRun;
+use crate::clock;
 use crate::commands::call::{Admission, Caller};
 use crate::commands::moment::Moment;
 use crate::commands::output::Voice;
 use crate::commands::setup::Setup;
 use crate::error::Error;
-use crate::model::backoff::millis;
 use crate::model::job::{Fate, JobPolicy};
 use crate::model::{Ms, Rejection, State};
 use crate::process::{self, Startup};
@@ -132,7 +132,7 @@ impl<'a> Drainer<'a> {
         self.waiting.retain(|id, _| ids.binary_search(id).is_ok());
         pass.stop = if ids.is_empty() { None } else { self.stopped() };
         for id in ids {
-            if let Some(asked) = process::pause(Duration::ZERO) {
+            if let Some(asked) = process::end_request() {
                 pass.stop = Some(Stop::Signal(asked.signal));
             }
             if pass.stop.is_some() || pass.ran >= enough {
@@ -217,7 +217,7 @@ impl<'a> Drainer<'a> {
             Admission::Rejected(refusal) => {
                 claim.release();
                 let words = refusal.words(&self.caller.settings);
-                pass.stop = Some(match (process::pause(Duration::ZERO), refusal.why) {
+                pass.stop = Some(match (process::end_request(), refusal.why) {
                     (Some(asked), _) => Stop::Signal(asked.signal),
                     (None, Rejection::Open { .. } | Rejection::ForcedOpen) => Stop::Open(words),
                     (None, Rejection::NoTrialFree | Rejection::NoRoom) => Stop::Busy(words),
@@ -254,14 +254,8 @@ impl<'a> Drainer<'a> {
     /// a signal that came meanwhile.
     fn pace(&self, queue: &Queue<'_>) -> Result<Option<i32>, Error> {
         let Some(interval) = self.interval else { return Ok(None) };
-        let start_ms = self.moment.boot_ms() + millis(queue.pace(interval)?);
-        loop {
-            let left_ms = start_ms.saturating_sub(self.moment.boot_ms());
-            let asked = process::pause(Duration::from_millis(left_ms));
-            if asked.is_some() || left_ms == 0 {
-                return Ok(asked.map(|asked| asked.signal));
-            }
-        }
+        let asked = process::pause(queue.pace(interval)?, clock::monotonic);
+        Ok(asked.map(|asked| asked.signal))
     }
 
     /// Tells of what was left behind, and where it went.

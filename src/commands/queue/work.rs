@@ -1,6 +1,5 @@
 //! One job at work: begun on disk, run, ended on disk, told to the breaker.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
@@ -12,7 +11,7 @@ use super::list::policy;
 use super::pass::{Drainer, Pass, Stop};
 use crate::clock;
 use crate::commands::attempt::{how, words_of};
-use crate::commands::call::{Granted, finished};
+use crate::commands::call::{Granted, finished, variables};
 use crate::error::Error;
 use crate::model::backoff::millis;
 use crate::model::job::{Ended, Fate};
@@ -42,7 +41,7 @@ impl Drainer<'_> {
         pass: &mut Pass,
     ) -> Result<(), Error> {
         // Who asked for an end meanwhile wants no other job to begin.
-        let asked = process::pause(Duration::ZERO).map(|asked| Stop::Signal(asked.signal));
+        let asked = process::end_request().map(|asked| Stop::Signal(asked.signal));
         let began = match asked {
             Some(_) => Ok(0),
             None => claim.begin(self.moment.now_ms()),
@@ -66,7 +65,7 @@ impl Drainer<'_> {
         let mut exited = self.spawn(queue, &claim, attempt, &granted, &mut notices);
         // What was sent to this drain was not passed on. A command that died of the
         // same was meant as well, as when a service is stopped.
-        let asked = process::pause(Duration::ZERO).map(|asked| asked.signal);
+        let asked = process::end_request().map(|asked| asked.signal);
         if let (Ok(exited), Some(signal)) = (&mut exited, asked)
             && exited.end == End::Signal(signal)
         {
@@ -137,16 +136,13 @@ impl Drainer<'_> {
             env.retain(|(name, _)| name != "CB_STORE");
             env.push(("CB_STORE".into(), store.into_os_string()));
         }
-        env.extend(
-            [
-                ("CB_BREAKER", self.caller.name.to_string()),
-                ("CB_STATE", granted.state_of_call().name().to_owned()),
-                ("CB_ATTEMPT", attempt.to_string()),
-                ("CB_JOB_ID", job.id.to_string()),
-                ("CB_JOB_ATTEMPT", attempt.to_string()),
-            ]
-            .map(|(name, value)| (OsString::from(name), OsString::from(value))),
-        );
+        env.extend(variables([
+            ("CB_BREAKER", self.caller.name.to_string()),
+            ("CB_STATE", granted.state_of_call().name().to_owned()),
+            ("CB_ATTEMPT", attempt.to_string()),
+            ("CB_JOB_ID", job.id.to_string()),
+            ("CB_JOB_ATTEMPT", attempt.to_string()),
+        ]));
         let (program, args) = job.argv.split_first().expect("no job without a command is read");
         let stdin = stdin_of(&job.stdin).map_err(Error::Spawn)?;
         let mut log = LogTap(match queue.attempt_log(job.id, attempt) {

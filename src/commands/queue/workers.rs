@@ -59,7 +59,7 @@ impl Workers {
         }
         let mut ended_by = None;
         while !self.running.is_empty() {
-            if let Some(asked) = process::pause(Duration::ZERO) {
+            if let Some(asked) = process::end_request() {
                 // What was typed reached them as well.
                 if !asked.typed {
                     self.running.iter().for_each(|worker| worker.end(asked.signal));
