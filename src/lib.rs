@@ -18,6 +18,8 @@ pub mod simulate;
 
 pub mod store;
 
+pub mod net;
+pub mod probe;
 pub mod process;
 
 pub mod render;
