@@ -125,6 +125,8 @@ impl Layers {
             half_open_calls,
             success_threshold: self.count(Key::SuccessThreshold, half_open_calls),
             permit_ttl,
+            rise: default.rise,
+            probe_closes: default.probe_closes,
         };
         Settings {
             policy,
