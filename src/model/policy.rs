@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const WINDOW_CALLS_MAX: u32 = 10_000;
 /// The largest number of trials in a round.
 pub const HALF_OPEN_CALLS_MAX: u32 = 64;
+/// The largest `rise`.
+pub const RISE_MAX: u32 = 1000;
 /// The longest duration any setting takes.
 pub const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -100,6 +102,11 @@ pub struct Policy {
     pub success_threshold: u32,
     /// The lease of a trial's permit.
     pub permit_ttl: Duration,
+    /// So many successful probes in a row make an open breaker's trial due: 1 to
+    /// [`RISE_MAX`].
+    pub rise: u32,
+    /// Whether they close it instead.
+    pub probe_closes: bool,
 }
 
 impl Default for Policy {
@@ -119,6 +126,8 @@ impl Default for Policy {
             half_open_calls: 1,
             success_threshold: 1,
             permit_ttl: Duration::from_secs(600),
+            rise: 2,
+            probe_closes: false,
         }
     }
 }

@@ -481,6 +481,7 @@ fn policy(window: impl Strategy<Value = WindowSize>) -> impl Strategy<Value = Po
         half_open_calls: calls,
         success_threshold: wanted.min(calls),
         permit_ttl: Duration::from_millis(ttl_ms),
+        ..Policy::default()
     })
 }
 
