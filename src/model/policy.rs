@@ -7,8 +7,8 @@ use std::time::Duration;
 pub const WINDOW_CALLS_MAX: u32 = 10_000;
 /// The largest number of trials in a round.
 pub const HALF_OPEN_CALLS_MAX: u32 = 64;
-/// The largest `rise`.
-pub const RISE_MAX: u32 = 1000;
+/// The longest run of good probes that can be asked for.
+pub const RISE_MAX: u32 = 1_000;
 /// The longest duration any setting takes.
 pub const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -102,10 +102,9 @@ pub struct Policy {
     pub success_threshold: u32,
     /// The lease of a trial's permit.
     pub permit_ttl: Duration,
-    /// So many successful probes in a row make an open breaker's trial due: 1 to
-    /// [`RISE_MAX`].
+    /// Probes that must succeed in a row to end an open period: 1 to [`RISE_MAX`].
     pub rise: u32,
-    /// Whether they close it instead.
+    /// Whether they close the breaker, and do not only make a trial due.
     pub probe_closes: bool,
 }
 
