@@ -182,7 +182,7 @@ fn the_json_has_its_fields_and_no_others() {
              on_store_error max_concurrent max_wait retries retry_delay retry_backoff \
              retry_max_delay retry_jitter retry_max_time on_open on_failure queued_exit_code \
              drain max_attempts max_age attempt_delay queue_env queue_stdin_max queue_max \
-             cache_max cache_cwd cache_env",
+             cache_max cache_cwd cache_env rise probe_closes",
         );
         if !one["hold"].is_null() {
             keys(&one["hold"], "until by reason");
