@@ -385,7 +385,8 @@ fn places(m: &mut ArgMatches, above: Places) -> Places {
 fn flags(m: &mut ArgMatches) -> Vec<Flag> {
     let mut flags = Vec::new();
     for flag in &POLICY_FLAGS {
-        flags.extend(many(m, flag.long).into_iter().map(|word| (flag.key, word)));
+        let words = m.try_remove_many(flag.long).unwrap_or(None).into_iter().flatten();
+        flags.extend(words.map(|word| (flag.key, word)));
     }
     flags
 }

@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use std::ffi::OsString;
 
-use super::flags::{AGAIN, INSTEAD, KEPT, POLICY, POLICY_FLAGS};
+use super::flags::{AGAIN, INSTEAD, KEPT, POLICY, POLICY_FLAGS, PROBES};
 use super::help;
 
 /// The shells that completions are made for.
@@ -342,11 +342,12 @@ fn manual(name: &'static str, about: &'static str) -> Command {
         .arg(config_file())
 }
 
-/// A command with all policy flags. Help shows those under these headings: a
+/// A command with all policy flags but those of probes. Help shows those under these headings: a
 /// setting that says nothing to a command is taken, so that a caller can give
 /// the same words to several, but takes no space.
 fn with_policy(command: Command, shown: &[&str]) -> Command {
-    POLICY_FLAGS.iter().fold(command, |command, flag| {
+    let flags = POLICY_FLAGS.iter().filter(|flag| flag.heading != PROBES);
+    flags.fold(command, |command, flag| {
         let arg = value(flag.long, flag.value, flag.help).help_heading(flag.heading);
         let arg = if flag.repeatable { arg.action(ArgAction::Append) } else { arg };
         let arg = arg.hide(!shown.contains(&flag.heading));

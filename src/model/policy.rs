@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const WINDOW_CALLS_MAX: u32 = 10_000;
 /// The largest number of trials in a round.
 pub const HALF_OPEN_CALLS_MAX: u32 = 64;
+/// The longest run of good probes that can be asked for.
+pub const RISE_MAX: u32 = 1_000;
 /// The longest duration any setting takes.
 pub const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -100,6 +102,10 @@ pub struct Policy {
     pub success_threshold: u32,
     /// The lease of a trial's permit.
     pub permit_ttl: Duration,
+    /// Probes that must succeed in a row to end an open period: 1 to [`RISE_MAX`].
+    pub rise: u32,
+    /// Whether they close the breaker, and do not only make a trial due.
+    pub probe_closes: bool,
 }
 
 impl Default for Policy {
@@ -119,6 +125,8 @@ impl Default for Policy {
             half_open_calls: 1,
             success_threshold: 1,
             permit_ttl: Duration::from_secs(600),
+            rise: 2,
+            probe_closes: false,
         }
     }
 }

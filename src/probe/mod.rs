@@ -1,10 +1,123 @@
 //! Health probes: one look at a server or a command, within one deadline, and a
 //! report that says why.
 //!
-//! `spec` is what to look at, `report` what was found; each kind has a file.
+//! `spec` is what to look at, `report` what was found; each kind has a file. Here
+//! is what they share: the runtime, the deadline, the time. `crowd` looks at many
+//! side by side.
+//!
+//! Invariants: whatever a probe waits for, the deadline ends it. What is cut short
+//! leaves nothing behind: no connection, no process.
 
+mod command;
+mod crowd;
+mod dns;
+mod grpc;
+mod http;
 pub mod report;
 pub mod spec;
+mod tcp;
+mod tls;
 
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use tokio::net::unix::pipe;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::clock::monotonic;
+use crate::error::Error;
+use crate::net::{Net, Trace, Trouble};
+
+pub use crowd::{Bounds, Crowd, Ended, look_at_all};
 pub use report::{Detail, Found, Report, Verdict};
 pub use spec::{Spec, What};
+
+/// Looks once. `None` where a person wants cb to end first: then `stop` can be
+/// read.
+///
+/// # Errors
+///
+/// Where nothing could be begun.
+pub fn look(spec: &Spec, stop: BorrowedFd<'_>) -> Result<Option<Report>, Error> {
+    runtime()?.block_on(async {
+        let stop = Stop::of(stop)?;
+        let net = Net::default();
+        tokio::select! {
+            report = report(spec, &net) => Ok(Some(report)),
+            () = stop.wished() => Ok(None),
+        }
+    })
+}
+
+/// One thread's worth of waiting for many things.
+fn runtime() -> Result<Runtime, Error> {
+    Builder::new_current_thread().enable_io().enable_time().build().map_err(Error::Spawn)
+}
+
+/// A person's wish that cb ends: a descriptor that can be read once there is one.
+struct Stop(pipe::Receiver);
+
+impl Stop {
+    fn of(descriptor: BorrowedFd<'_>) -> Result<Self, Error> {
+        // No pipe, but waited for like one.
+        let own = descriptor.try_clone_to_owned();
+        own.and_then(pipe::Receiver::from_owned_fd_unchecked).map(Stop).map_err(Error::Spawn)
+    }
+
+    async fn wished(&self) {
+        // Where it cannot be waited for, no wish can come.
+        if self.0.readable().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Looks within the deadline.
+async fn report(spec: &Spec, net: &Net) -> Report {
+    let trace = Trace::default();
+    let began = monotonic();
+    let looked = tokio::time::timeout(spec.timeout, by_kind(spec, net, &trace)).await;
+    let failed_in = trace.phase();
+    trace.leave();
+    let duration = monotonic().saturating_sub(began);
+    let timed_out = looked.is_err();
+    let unhealthy = |words| Found { verdict: Verdict::Unhealthy, ..Found::healthy(words) };
+    let found = match looked {
+        Ok(Ok(found)) => found,
+        Ok(Err(Trouble::Unhealthy(why))) => unhealthy(why),
+        Ok(Err(Trouble::Unknown(why))) => {
+            Found { verdict: Verdict::Unknown, ..Found::healthy(why) }
+        }
+        Err(_) => unhealthy(format!("no answer within {}", exact(spec.timeout))),
+    };
+    let Found { verdict, words, retry_after, detail } = found;
+    let broken = verdict == Verdict::Unhealthy;
+    Report {
+        verdict,
+        found: words,
+        phase: failed_in.filter(|_| broken),
+        timed_out,
+        address: trace.address(),
+        phases: trace.times(),
+        duration,
+        retry_after,
+        detail,
+    }
+}
+
+async fn by_kind(spec: &Spec, net: &Net, trace: &Trace) -> Result<Found, Trouble> {
+    match &spec.what {
+        What::Http(http) => http::look(http, spec, net, trace).await,
+        What::Tcp(at) => tcp::look(at, spec, net, trace).await,
+        What::Unix(path) => tcp::look_unix(path, trace).await,
+        What::Tls(tls) => tls::look(tls, spec, net, trace).await,
+        What::Grpc(grpc) => grpc::look(grpc, spec, net, trace).await,
+        What::Dns(dns) => dns::look(dns, spec, net, trace).await,
+        What::Command(command) => command::look(command, trace).await,
+    }
+}
+
+/// A deadline as the settings have it.
+fn exact(deadline: Duration) -> String {
+    crate::model::text::duration(deadline)
+}

@@ -102,3 +102,28 @@ pub struct TlsDetail {
     /// Whole days until then; negative once it has expired.
     pub days_left: i64,
 }
+
+impl Found {
+    /// That all is as expected, in these words.
+    pub fn healthy(words: impl Into<String>) -> Self {
+        let (verdict, detail) = (Verdict::Healthy, Detail::default());
+        Found { verdict, words: words.into(), retry_after: None, detail }
+    }
+}
+
+impl Verdict {
+    /// The name that people see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Healthy => "healthy",
+            Verdict::Warning => "warning",
+            Verdict::Unhealthy => "unhealthy",
+            Verdict::Unknown => "unknown",
+        }
+    }
+
+    /// Whether it answers.
+    pub const fn is_healthy(self) -> bool {
+        matches!(self, Verdict::Healthy | Verdict::Warning)
+    }
+}

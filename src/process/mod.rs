@@ -62,7 +62,7 @@ use crate::model::outcome::{End, ExitReport, SignalSet};
 pub use capture::{Capture, Tap};
 pub use entry::Startup;
 pub use myself::{Worker, start_detached};
-pub use pause::{EndRequest, end_request, is_asked_to_end, listen, pause};
+pub use pause::{EndRequest, end_request, is_asked_to_end, listen, listen_by_descriptor, pause};
 pub use signals::end_by_signal;
 pub use spool::Spool;
 pub use stdin::{Input, NotAgain, Stdin};

@@ -1,6 +1,9 @@
 //! Waiting between two commands, until the time is up or a person ends it.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
+
+use crate::error::Error;
 
 use super::Startup;
 use super::signals::{self, Set};
@@ -24,6 +27,19 @@ pub fn listen(startup: &Startup) {
     let ends = Set::of(&ENDS);
     ends.block();
     Set::waited().without(&ends).without(&startup.mask).unblock();
+}
+
+/// As [`listen`], with a descriptor that can be read once a person has asked for
+/// an end, for whoever waits for other things too. [`end_request`] takes it.
+///
+/// # Errors
+///
+/// That there is no descriptor to be had.
+pub fn listen_by_descriptor(startup: &Startup) -> Result<OwnedFd, Error> {
+    listen(startup);
+    // One that is ignored can be pending for ever.
+    let heard: Vec<_> = ENDS.into_iter().filter(|&end| !signals::is_ignored(end)).collect();
+    Set::of(&heard).descriptor().map_err(Error::Spawn)
 }
 
 /// Whether a person has asked for an end, which [`pause`] has yet to take.

@@ -466,21 +466,26 @@ fn policy(window: impl Strategy<Value = WindowSize>) -> impl Strategy<Value = Po
     let jitter = prop_oneof![3 => Just(0u16), 1 => 1..10_000u16];
     let opens = (1..2_000u64, growth, 1..20_000u64, jitter);
     let trials = (1..5u32, 1..5u32, 1..3_000u64);
-    (rules, opens, trials).prop_map(|(rules, opens, (calls, wanted, ttl_ms))| Policy {
-        window: rules.0,
-        consecutive_failures: rules.1,
-        failures: rules.2,
-        failure_rate: rules.3,
-        slow_rate: rules.4,
-        min_calls: rules.5,
-        slow_call: (rules.6 || !rules.4.is_zero()).then_some(Duration::from_millis(10)),
-        open_for: Duration::from_millis(opens.0),
-        open_backoff: Growth::from_ten_thousandths(opens.1 * 100).expect("at least 1"),
-        open_max: Duration::from_millis(opens.2),
-        open_jitter: Percent::from_hundredths(opens.3).expect("at most 100 %"),
-        half_open_calls: calls,
-        success_threshold: wanted.min(calls),
-        permit_ttl: Duration::from_millis(ttl_ms),
+    let probes = (1..4u32, any::<bool>());
+    (rules, opens, trials, probes).prop_map(|(rules, opens, (calls, wanted, ttl_ms), probes)| {
+        Policy {
+            window: rules.0,
+            consecutive_failures: rules.1,
+            failures: rules.2,
+            failure_rate: rules.3,
+            slow_rate: rules.4,
+            min_calls: rules.5,
+            slow_call: (rules.6 || !rules.4.is_zero()).then_some(Duration::from_millis(10)),
+            open_for: Duration::from_millis(opens.0),
+            open_backoff: Growth::from_ten_thousandths(opens.1 * 100).expect("at least 1"),
+            open_max: Duration::from_millis(opens.2),
+            open_jitter: Percent::from_hundredths(opens.3).expect("at most 100 %"),
+            half_open_calls: calls,
+            success_threshold: wanted.min(calls),
+            permit_ttl: Duration::from_millis(ttl_ms),
+            rise: probes.0,
+            probe_closes: probes.1,
+        }
     })
 }
 
