@@ -5,6 +5,7 @@
 pub mod resolve;
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,7 +102,9 @@ impl Phase {
 
 /// What the probes of one process share: what is loaded once, when it is needed.
 #[derive(Debug, Default)]
-pub struct Net {}
+pub struct Net {
+    resolver: resolve::Resolver,
+}
 
 /// Why there is no answer to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +167,14 @@ impl Trace {
     fn steps(&self) -> MutexGuard<'_, Steps> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an error says that something is wanting on our side: descriptors,
+/// memory. It says nothing of the server.
+pub fn is_ours(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|it| it.raw_os_error() == code))
 }
 
 impl Steps {
