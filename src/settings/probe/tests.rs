@@ -1,0 +1,1 @@
+//! Values, layers and messages of probes, as tables.
