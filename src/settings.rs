@@ -162,6 +162,8 @@ impl Settings {
             Key::CacheMax => Value::Size(self.cache.max),
             Key::CacheCwd => Value::Switch(self.cache.cwd),
             Key::CacheEnv => Value::Names(self.cache.env.clone()),
+            Key::Rise => Value::Count(policy.rise),
+            Key::ProbeCloses => Value::Switch(policy.probe_closes),
         }
     }
 

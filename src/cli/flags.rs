@@ -37,8 +37,11 @@ pub const INSTEAD: &str = "Instead of the call";
 /// The heading of what is kept.
 pub const KEPT: &str = "Queue and cache";
 
+/// The heading of what probes do to a breaker. Only `cb probe` has these flags.
+pub const PROBES: &str = "Feeding the breaker";
+
 /// A policy flag, once for each key, in the order in which help lists them.
-pub static POLICY_FLAGS: [PolicyFlag; 41] = [
+pub static POLICY_FLAGS: [PolicyFlag; 43] = [
     flag("window", "window", "N|DURATION", WINDOW),
     flag("consecutive_failures", "consecutive-failures", "N", CONSECUTIVE_FAILURES),
     flag("failures", "failures", "N", FAILURES),
@@ -80,6 +83,8 @@ pub static POLICY_FLAGS: [PolicyFlag; 41] = [
     flag("cache_max", "cache-max", "SIZE", CACHE_MAX).under(KEPT),
     flag("cache_cwd", "cache-cwd", "true|false", CACHE_CWD).under(KEPT),
     flag("cache_env", "cache-env", "NAMES", CACHE_ENV).under(KEPT),
+    flag("rise", "rise", "N", RISE).under(PROBES),
+    flag("probe_closes", "probe-closes", "true|false", PROBE_CLOSES).under(PROBES),
 ];
 
 const WINDOW: &str = "Outcomes that count: the last N, or those of a DURATION [default: 20]";
@@ -124,6 +129,8 @@ const QUEUE_MAX: &str = "Queue no call while N wait [default: 100000]";
 const CACHE_MAX: &str = "Keep no output longer than this [default: 8MiB]";
 const CACHE_CWD: &str = "Keep an output for each working directory [default: false]";
 const CACHE_ENV: &str = "Keep an output for each value of these variables [default: none]";
+const RISE: &str = "Let an open breaker try again after N healthy probes in a row [default: 2]";
+const PROBE_CLOSES: &str = "Let them close it without a trial [default: false]";
 
 const fn flag(
     key: &'static str,

@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::flags::POLICY_FLAGS;
+use super::flags::{POLICY_FLAGS, PROBES};
 use super::{ExecWords, Places, QueueAdd, QueueWhat, QueueWords};
 
 /// What was read so far.
@@ -154,7 +154,8 @@ impl Reader {
             b"key" => Slot::Value(&mut words.key),
             b"idempotent" => Slot::Switch(&mut words.idempotent),
             other => {
-                Slot::Flag(POLICY_FLAGS.iter().position(|flag| flag.long.as_bytes() == other)?)
+                let at = POLICY_FLAGS.iter().position(|flag| flag.long.as_bytes() == other)?;
+                Slot::Flag(Some(at).filter(|at| POLICY_FLAGS[*at].heading != PROBES)?)
             }
         })
     }

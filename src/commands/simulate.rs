@@ -68,7 +68,7 @@ fn play(
             let (op, id) = (line.op.name(), line.op.id());
             json::simulated((line.at_ms, op, id), &outcomes, out).map_err(Error::Stdout)?;
         } else {
-            timeline.line(&line.op, &outcomes, out).map_err(Error::Stdout)?;
+            timeline.line(&line, &outcomes, out).map_err(Error::Stdout)?;
         }
     }
     if !as_json {

@@ -1,9 +1,12 @@
-//! The breaker: every change of its state is in this file.
+//! The breaker: every change of its state is in this file, but what health probes
+//! do to it, which is in `breaker/probe.rs`.
 //!
 //! Each operation takes the policy and the time, first lets what has run out
 //! run out (a hold with an end, a trial's lease), then acts, and returns its
 //! answer with the transitions it made. A permit carries the generation in
 //! which it was given; a result from another generation changes totals only.
+
+mod probe;
 
 use std::time::Duration;
 
@@ -17,7 +20,8 @@ use super::{Ms, Now};
 
 pub use super::permit::{Permit, Recorded, Rejection, Verdict};
 pub use super::round::{Holder, Trial};
-pub use super::totals::{LastFailure, LastTransition, Totals};
+pub use super::totals::{LastFailure, LastProbe, LastTransition, Totals};
+pub use probe::{ProbeEffect, ProbePermit, Probed};
 
 /// A breaker's whole state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +36,12 @@ pub struct Breaker {
     pub(crate) consecutive_failures: u32,
     /// Re-opens since the breaker was last closed: the exponent of the backoff.
     pub(crate) reopens: u32,
+    /// Good looks in a row since the breaker opened.
+    pub(crate) good_looks: u32,
     pub(crate) totals: Totals,
     pub(crate) last_transition: Option<LastTransition>,
     pub(crate) last_failure: Option<LastFailure>,
+    pub(crate) last_probe: Option<LastProbe>,
     /// The settings that the last caller gave by hand. The machine does not
     /// read them; they let readers see the policy that callers use.
     pub(crate) flags: String,
@@ -81,9 +88,11 @@ impl Breaker {
             window: Window::new(Policy::default().window),
             consecutive_failures: 0,
             reopens: 0,
+            good_looks: 0,
             totals: Totals::default(),
             last_transition: None,
             last_failure: None,
+            last_probe: None,
             flags: String::new(),
         }
     }
@@ -437,6 +446,7 @@ impl Breaker {
         self.phase = to;
         self.generation = self.generation.saturating_add(1);
         self.since_ms = at_ms;
+        self.good_looks = 0;
         let to = self.state();
         if to == State::Open {
             self.totals.opened = self.totals.opened.saturating_add(1);

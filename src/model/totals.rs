@@ -1,5 +1,5 @@
 //! What a breaker remembers for its readers: totals, the latest transition, the
-//! latest failure. No rule depends on any of it.
+//! latest failure, the latest probe. No rule depends on any of it.
 
 use super::backoff::millis;
 use super::event::{Reason, State};
@@ -59,6 +59,21 @@ pub struct LastFailure {
     pub timed_out: bool,
     /// How long it took.
     pub duration_ms: u64,
+}
+
+/// The latest probe that said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastProbe {
+    /// When it ended.
+    pub at_ms: Ms,
+    /// What it said; never [`Outcome::Ignored`].
+    pub outcome: Outcome,
+    /// Whether it was slow.
+    pub slow: bool,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// How many in a row said so, this one included.
+    pub in_a_row: u32,
 }
 
 impl Totals {

@@ -1,6 +1,6 @@
 //! What a reader sees of a breaker: what the next operation would find.
 
-use super::breaker::{Breaker, LastFailure, LastTransition, Phase, Totals};
+use super::breaker::{Breaker, LastFailure, LastProbe, LastTransition, Phase, Totals};
 use super::event::{Hold, Reason, State};
 use super::policy::{Policy, WindowSize};
 use super::window::Tally;
@@ -41,6 +41,8 @@ pub struct View {
     pub last_transition: Option<LastTransition>,
     /// The latest failure that counted.
     pub last_failure: Option<LastFailure>,
+    /// The latest probe that said something.
+    pub last_probe: Option<LastProbe>,
 }
 
 /// A round of trials, as a reader sees it.
@@ -112,6 +114,7 @@ impl Breaker {
             },
             last_transition: self.last_transition.clone(),
             last_failure: self.last_failure,
+            last_probe: self.last_probe,
         }
     }
 

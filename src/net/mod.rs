@@ -8,6 +8,7 @@ pub mod resolve;
 pub mod tls;
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,6 +106,8 @@ impl Phase {
 /// What the probes of one process share: what is loaded once, when it is needed.
 #[derive(Debug, Default)]
 pub struct Net {
+    /// How names are resolved.
+    resolver: resolve::Resolver,
     /// The certificates that this machine trusts.
     trust: tls::Store,
 }
@@ -170,6 +173,14 @@ impl Trace {
     fn steps(&self) -> MutexGuard<'_, Steps> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an error says that something is wanting on our side: descriptors,
+/// memory. It says nothing of the server.
+pub fn is_ours(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|it| it.raw_os_error() == code))
 }
 
 impl Steps {

@@ -133,6 +133,7 @@ struct BreakerBody<'a> {
     would_trip: Option<&'static str>,
     last_transition: Option<LastTransitionBody<'a>>,
     last_failure: Option<LastFailureBody>,
+    last_probe: Option<LastProbeBody>,
     queue: QueueBody,
     policy: Map<String, Value>,
 }
@@ -187,6 +188,14 @@ struct LastFailureBody {
     exit_code: Option<i32>,
     signal: Option<i32>,
     timed_out: bool,
+    duration_ms: u64,
+}
+
+#[derive(Serialize)]
+struct LastProbeBody {
+    at: String,
+    outcome: &'static str,
+    slow: bool,
     duration_ms: u64,
 }
 
@@ -249,6 +258,12 @@ impl<'a> BreakerBody<'a> {
                 exit_code: last.exit_code,
                 signal: last.signal,
                 timed_out: last.timed_out,
+                duration_ms: last.duration_ms,
+            }),
+            last_probe: view.last_probe.map(|last| LastProbeBody {
+                at: at(last.at_ms),
+                outcome: last.outcome.name(),
+                slow: last.slow,
                 duration_ms: last.duration_ms,
             }),
             queue: QueueBody::of(listed.queue.unwrap_or_default()),

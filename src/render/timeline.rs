@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crate::model::breaker::ProbeEffect;
 use crate::model::text::duration;
 use crate::model::{Ms, Reason, State, Transition, View};
-use crate::simulate::{Op, Outcomes, Summary};
+use crate::simulate::{Line, Op, Outcomes, Summary};
 
 /// What was written so far.
 #[derive(Debug, Default)]
@@ -21,16 +22,27 @@ impl Timeline {
     /// # Errors
     ///
     /// What cannot be written.
-    pub fn line(&mut self, op: &Op, outcomes: &Outcomes, out: &mut dyn Write) -> io::Result<()> {
+    pub fn line(
+        &mut self,
+        line: &Line,
+        outcomes: &Outcomes,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         self.begin(out)?;
         for (index, transition) in outcomes.transitions.iter().enumerate() {
             // The view tells of the state after the last of them.
             let is_last = index + 1 == outcomes.transitions.len();
             self.transition(transition, is_last.then_some(&outcomes.view), out)?;
         }
-        // A check asks and makes no call.
-        if *op != Op::Check && outcomes.admitted == Some(false) {
+        // A check asks and makes no call, and a probe is never turned away.
+        let is_call = !matches!(line.op, Op::Check | Op::Probe { .. });
+        if is_call && outcomes.admitted == Some(false) {
             self.rejected += 1;
+        }
+        if let Some(effect) = outcomes.effect
+            && outcomes.transitions.is_empty()
+        {
+            self.effect(line.at_ms, effect, &outcomes.view, out)?;
         }
         Ok(())
     }
@@ -86,6 +98,25 @@ impl Timeline {
             what.push_str(&until(view));
         }
         event(out, transition.at_ms, transition.to.name(), &what)
+    }
+
+    /// What a probe changed without a transition.
+    fn effect(
+        &mut self,
+        at_ms: Ms,
+        effect: ProbeEffect,
+        view: &View,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let what = match effect {
+            ProbeEffect::TrialDue => "a trial is due, by probes that succeeded",
+            ProbeEffect::RetryLater => "the server asked to be left alone",
+            // A transition, which is told as one.
+            ProbeEffect::Closed => return Ok(()),
+        };
+        let what = format!("{what}{}{}", self.after_rejected(), until(view));
+        self.rejected = 0;
+        event(out, at_ms, view.state.name(), &what)
     }
 
     fn after_rejected(&self) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::action::ACTIONS;
 use super::parse::NAMES_SPAN;
 use super::size;
-use crate::model::policy::{DURATION_MAX, HALF_OPEN_CALLS_MAX, WINDOW_CALLS_MAX};
+use crate::model::policy::{DURATION_MAX, HALF_OPEN_CALLS_MAX, RISE_MAX, WINDOW_CALLS_MAX};
 use crate::model::text;
 
 /// A key of the settings. The discriminant is its place in [`Key::ALL`].
@@ -54,6 +54,8 @@ pub enum Key {
     CacheMax,
     CacheCwd,
     CacheEnv,
+    Rise,
+    ProbeCloses,
 }
 
 /// What kind of value a key takes.
@@ -118,7 +120,7 @@ struct Spec {
 }
 
 /// How many keys there are.
-pub const KEY_COUNT: usize = 41;
+pub const KEY_COUNT: usize = 43;
 
 const MS: Duration = Duration::from_millis(1);
 const NS: Duration = Duration::from_nanos(1);
@@ -173,6 +175,8 @@ static SPECS: [Spec; KEY_COUNT] = [
     spec("cache_max", Kind::Size { max: OUTPUT_MAX }, false),
     spec("cache_cwd", Kind::Switch, false),
     spec("cache_env", Kind::Names, true),
+    spec("rise", Kind::Count { min: 1, max: RISE_MAX }, false),
+    spec("probe_closes", Kind::Switch, false),
 ];
 
 const fn spec(name: &'static str, kind: Kind, optional: bool) -> Spec {
@@ -223,10 +227,12 @@ impl Key {
         Key::CacheMax,
         Key::CacheCwd,
         Key::CacheEnv,
+        Key::Rise,
+        Key::ProbeCloses,
     ];
 
-    /// Whether the machine decides by it, and not only the call that it is given
-    /// for.
+    /// Whether the machine decides by it at any call, and not only at the call or
+    /// the probe that it is given for.
     pub fn is_of_machine(self) -> bool {
         (self as usize) <= Key::PermitTtl as usize
     }

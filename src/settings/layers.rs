@@ -125,8 +125,8 @@ impl Layers {
             half_open_calls,
             success_threshold: self.count(Key::SuccessThreshold, half_open_calls),
             permit_ttl,
-            rise: default.rise,
-            probe_closes: default.probe_closes,
+            rise: self.count(Key::Rise, default.rise),
+            probe_closes: self.switch(Key::ProbeCloses),
         };
         Settings {
             policy,
@@ -165,7 +165,7 @@ impl Layers {
     fn cache(&self) -> CacheSettings {
         CacheSettings {
             max: self.size(Key::CacheMax, 8 << 20),
-            cwd: matches!(self.value(Key::CacheCwd), Some(Value::Switch(true))),
+            cwd: self.switch(Key::CacheCwd),
             env: self.names(Key::CacheEnv),
         }
     }
@@ -232,6 +232,11 @@ impl Layers {
             Some(Value::Size(size)) => *size,
             _ => default,
         }
+    }
+
+    /// A switch that is off by default.
+    fn switch(&self, key: Key) -> bool {
+        matches!(self.value(key), Some(Value::Switch(true)))
     }
 
     fn names(&self, key: Key) -> Vec<String> {

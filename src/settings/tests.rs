@@ -311,6 +311,21 @@ fn switches() {
 }
 
 #[test]
+fn keys_of_feeding() {
+    check_word("rise", "1", "1");
+    check_word("rise", "1000", "1000");
+    check_refused("rise", "0", "out of range");
+    check_refused("rise", "1001", "out of range");
+    check_refused("rise", "none", "this key always has a value");
+    check_word("probe_closes", "true", "true");
+    check_refused("probe_closes", "1", "no such choice");
+    let policy = with("rise", "3").expect("sound").policy;
+    assert_eq!((policy.rise, policy.probe_closes), (3, false));
+    // What a probe is given is none of the next call's.
+    assert_eq!(flags_text(&[flag("rise", "3"), flag("probe_closes", "true")]), "");
+}
+
+#[test]
 fn actions() {
     check_word("on_open", "fail", "fail");
     check_word("on_open", "cache", "cache");

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::model::backoff::mix;
-use crate::model::breaker::{Holder, Manual, Recorded};
+use crate::model::breaker::{Holder, Manual, ProbeEffect, ProbePermit, Recorded};
 use crate::model::{Breaker, Finished, Ms, Now, Outcome, Permit, Policy};
 use crate::model::{Transition, Verdict, View, text};
 
@@ -37,10 +37,13 @@ struct Call {
 /// What came of one line.
 #[derive(Clone, Debug)]
 pub struct Outcomes {
-    /// Whether the call was admitted, or would be; where the line asks.
+    /// Whether the call was admitted, or would be; where the line asks. Of a
+    /// probe: whether it was a call or a trial, and did not only look.
     pub admitted: Option<bool>,
     /// Whether a result counts; where the line has one.
     pub recorded: Option<bool>,
+    /// What a probe did to an open period.
+    pub effect: Option<ProbeEffect>,
     /// The transitions that the line made.
     pub transitions: Vec<Transition>,
     /// The breaker after the line.
@@ -102,6 +105,7 @@ impl Simulation {
         let mut out = Outcomes {
             admitted: None,
             recorded: None,
+            effect: None,
             transitions: Vec::new(),
             view: self.breaker.view(&self.policy, now),
         };
@@ -160,6 +164,9 @@ impl Simulation {
                     out.transitions.extend(breaker.lose(policy, now, permit).transitions);
                 }
             }
+            Op::Probe { outcome, duration, retry_after } => {
+                self.probe(&Finished::new(*outcome, *duration), *retry_after, now, out);
+            }
             Op::Check => out.admitted = Some(out.view.admits),
             Op::Trip { lasting } => {
                 out.transitions = breaker.trip(policy, now, &manual(*lasting)).transitions;
@@ -193,6 +200,16 @@ impl Simulation {
             out.transitions.extend(step.transitions);
             out.recorded = Some(step.value == Recorded::Counted);
         }
+    }
+
+    fn probe(&mut self, call: &Finished, wait: Option<Duration>, now: Now, out: &mut Outcomes) {
+        let begun = self.breaker.begin_probe(&self.policy, now, Holder::Process);
+        let ended = self.breaker.end_probe(&self.policy, now, begun.value, call, wait);
+        out.admitted = Some(matches!(begun.value, ProbePermit::Call(_)));
+        out.recorded = Some(ended.value.recorded == Recorded::Counted);
+        out.effect = ended.value.effect;
+        out.transitions.extend(begun.transitions);
+        out.transitions.extend(ended.transitions);
     }
 
     fn count_rejected(&mut self, outcome: Outcome) {

@@ -44,6 +44,15 @@ pub enum Op {
         /// Which.
         id: String,
     },
+    /// A whole health probe.
+    Probe {
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it took.
+        duration: Duration,
+        /// How long the server asked to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// Somebody looks.
     Check,
     /// A person opens the breaker.
@@ -64,7 +73,7 @@ pub enum Op {
     Release,
 }
 
-const OPS: &str = "call, start, finish, lost, check, trip, reset, hold, release";
+const OPS: &str = "call, start, finish, lost, probe, check, trip, reset, hold, release";
 
 impl Op {
     /// The name of the op.
@@ -74,6 +83,7 @@ impl Op {
             Op::Start { .. } => "start",
             Op::Finish { .. } => "finish",
             Op::Lost { .. } => "lost",
+            Op::Probe { .. } => "probe",
             Op::Check => "check",
             Op::Trip { .. } => "trip",
             Op::Reset => "reset",
@@ -128,6 +138,11 @@ impl Fields {
                 duration: self.duration("duration_ms")?,
             },
             "lost" => Op::Lost { id: self.id()? },
+            "probe" => Op::Probe {
+                outcome: self.outcome()?,
+                duration: self.duration("duration_ms")?.unwrap_or_default(),
+                retry_after: self.duration("retry_after_ms")?,
+            },
             "check" => Op::Check,
             "trip" => Op::Trip { lasting: self.duration("for_ms")? },
             "reset" => Op::Reset,

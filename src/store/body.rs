@@ -8,8 +8,11 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Reading, Stamp};
-use crate::model::breaker::{Breaker, Held, Holder, LastFailure, LastTransition, Phase, Totals};
+use crate::model::breaker::{
+    Breaker, Held, Holder, LastFailure, LastProbe, LastTransition, Phase, Totals,
+};
 use crate::model::event::{Hold, Reason, State};
+use crate::model::outcome::Outcome;
 use crate::model::policy::HALF_OPEN_CALLS_MAX;
 use crate::model::round::{Round, Trial};
 use crate::model::window::{Buckets, Ring, Tally, Window};
@@ -45,6 +48,8 @@ struct Body<'a> {
     consecutive_failures: u32,
     #[serde(default)]
     reopens: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    good_looks: u32,
     /// In the order of [`Totals::NAMES`].
     #[serde(default)]
     totals: Vec<u64>,
@@ -52,6 +57,8 @@ struct Body<'a> {
     last_transition: Option<LastTransitionBody<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_failure: Option<LastFailureBody>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    last_probe: Option<LastProbeBody<'a>>,
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     flags: Cow<'a, str>,
 }
@@ -132,6 +139,15 @@ struct LastFailureBody {
     duration_ms: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct LastProbeBody<'a> {
+    at: u64,
+    outcome: &'a str,
+    slow: bool,
+    duration_ms: u64,
+    in_a_row: u32,
+}
+
 impl<'a> Body<'a> {
     fn of(breaker: &'a Breaker, stamp: &Stamp) -> Self {
         Body {
@@ -143,9 +159,11 @@ impl<'a> Body<'a> {
             window: WindowBody::of(&breaker.window),
             consecutive_failures: breaker.consecutive_failures,
             reopens: breaker.reopens,
+            good_looks: breaker.good_looks,
             totals: breaker.totals.counts().to_vec(),
             last_transition: breaker.last_transition.as_ref().map(LastTransitionBody::of),
             last_failure: breaker.last_failure.as_ref().map(LastFailureBody::of),
+            last_probe: breaker.last_probe.as_ref().map(LastProbeBody::of),
             flags: Cow::Borrowed(cut(&breaker.flags, FLAGS_LEN_MAX)),
         }
     }
@@ -159,12 +177,17 @@ impl<'a> Body<'a> {
             window: self.window.into_window()?,
             consecutive_failures: self.consecutive_failures,
             reopens: self.reopens,
+            good_looks: self.good_looks,
             totals: Totals::from_counts(&self.totals),
             last_transition: match self.last_transition {
                 Some(last) => Some(last.into_last()?),
                 None => None,
             },
             last_failure: self.last_failure.map(LastFailureBody::into_last),
+            last_probe: match self.last_probe {
+                Some(last) => Some(last.into_last()?),
+                None => None,
+            },
             flags: bounded(self.flags, FLAGS_LEN_MAX)?,
         };
         Some((breaker, self.clock.into_stamp()))
@@ -310,6 +333,24 @@ impl LastFailureBody {
         let LastFailureBody { at, exit_code, signal, timed_out, duration_ms } = self;
         LastFailure { at_ms: at, exit_code, signal, timed_out, duration_ms }
     }
+}
+
+impl LastProbeBody<'_> {
+    fn of(last: &LastProbe) -> Self {
+        let LastProbe { at_ms, outcome, slow, duration_ms, in_a_row } = *last;
+        LastProbeBody { at: at_ms, outcome: outcome.name(), slow, duration_ms, in_a_row }
+    }
+
+    fn into_last(self) -> Option<LastProbe> {
+        let LastProbeBody { at, outcome, slow, duration_ms, in_a_row } = self;
+        let outcome = Outcome::from_name(outcome).filter(|said| *said != Outcome::Ignored)?;
+        Some(LastProbe { at_ms: at, outcome, slow, duration_ms, in_a_row })
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The text up to a length in bytes, cut between characters.

@@ -93,7 +93,7 @@ fn show_tells_each_value_and_its_place() {
     assert_eq!(json["schema"], "cb.config/1");
     assert_eq!(json["settings"][0]["value"], "1m");
     assert_eq!(json["settings"][0]["source"]["line"], 2);
-    assert_eq!(json["settings"].as_array().map(Vec::len), Some(41));
+    assert_eq!(json["settings"].as_array().map(Vec::len), Some(43));
     let output = home.cb(&["config", "show", "rates", "--json"]).output().expect("cb runs");
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let actions = serde_json::json!(["cache:10m", ["/bin/offer", "a\u{1b}"], "run:./x"]);

@@ -91,7 +91,7 @@ fn the_time_is_a_whole_number_that_does_not_decrease() {
 
 #[test]
 fn an_unknown_op_field_or_outcome_is_named_with_what_is_known() {
-    let ops = "one of call, start, finish, lost, check, trip, reset, hold, release";
+    let ops = "one of call, start, finish, lost, probe, check, trip, reset, hold, release";
     check_refused("{\"t\":0}", &format!("stdin:1: no \"op\": {ops}"));
     check_refused("{\"t\":0,\"op\":\"kall\"}", &format!("stdin:1: unknown op \"kall\": {ops}"));
     check_refused("{\"t\":0,\"op\":7}", "stdin:1: \"op\" is 7: a text is allowed");
@@ -173,8 +173,8 @@ fn a_line_is_utf_8() {
 fn what_a_message_repeats_is_escaped_and_cut() {
     check_refused(
         "{\"t\":0,\"op\":\"\\u001b[2J\\u0007\\n\"}",
-        "stdin:1: unknown op \"\\u001b[2J\\u0007\\n\": one of call, start, finish, lost, check, trip, \
-         reset, hold, release",
+        "stdin:1: unknown op \"\\u001b[2J\\u0007\\n\": one of call, start, finish, lost, probe, check, \
+         trip, reset, hold, release",
     );
     check_refused(
         "{\"t\":0,\"op\":\"check\",\"\\u009b31m\u{202e}\":1}",

@@ -133,7 +133,8 @@ fn a_breaker_that_was_never_used_is_closed_and_not_known() {
     let cb = Cb::new();
     let status = cb.status("never");
     assert_eq!((&status["known"], &status["state"]), (&false.into(), &"closed".into()));
-    for key in ["hold", "since", "retry_at", "retry_after_ms", "last_transition", "last_failure"] {
+    let null = "hold since retry_at retry_after_ms last_transition last_failure last_probe";
+    for key in null.split(' ') {
         assert_eq!(status[key], Value::Null, "{key}");
     }
     assert_eq!((&status["generation"], &status["trial_due"]), (&0.into(), &false.into()));
@@ -165,8 +166,8 @@ fn the_json_has_its_fields_and_no_others() {
         keys(
             one,
             "name known state trial_due hold generation since retry_at retry_after_ms window \
-             consecutive_failures half_open totals would_trip last_transition last_failure queue \
-             policy",
+             consecutive_failures half_open totals would_trip last_transition last_failure \
+             last_probe queue policy",
         );
         keys(&one["window"], "kind size calls failures slow failure_rate slow_rate");
         keys(&one["half_open"], "permitted in_flight successes failures");
@@ -182,7 +183,7 @@ fn the_json_has_its_fields_and_no_others() {
              on_store_error max_concurrent max_wait retries retry_delay retry_backoff \
              retry_max_delay retry_jitter retry_max_time on_open on_failure queued_exit_code \
              drain max_attempts max_age attempt_delay queue_env queue_stdin_max queue_max \
-             cache_max cache_cwd cache_env",
+             cache_max cache_cwd cache_env rise probe_closes",
         );
         if !one["hold"].is_null() {
             keys(&one["hold"], "until by reason");

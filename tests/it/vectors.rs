@@ -1,18 +1,29 @@
-//! The committed vectors of the machine, through the real binary: the cases
-//! stand in tests/vectors/machine.json, each with the library it was learnt from.
+//! The committed vectors of the machine, through the real binary: the cases of
+//! calls stand in tests/vectors/machine.json, each with the library it was learnt
+//! from, those of probes in tests/vectors/probe.json.
 
 use serde_json::Value;
 
 use crate::support::{Cb, Ran};
 
-const VECTORS: &str = include_str!("../vectors/machine.json");
-/// So many cases are committed: one that gets lost is noticed.
-const CASES: usize = 25;
+/// The vectors, and how many they are: one that gets lost is noticed.
+const CALLS: (&str, usize) = (include_str!("../vectors/machine.json"), 25);
+const PROBES: (&str, usize) = (include_str!("../vectors/probe.json"), 35);
 
 #[test]
-fn every_vector_comes_out_to_the_last_number() {
-    let cases: Vec<Value> = serde_json::from_str(VECTORS).expect("the vectors are JSON");
-    assert_eq!(cases.len(), CASES);
+fn every_vector_of_calls_comes_out_to_the_last_number() {
+    check(CALLS);
+}
+
+#[test]
+fn every_vector_of_probes_comes_out_to_the_last_number() {
+    check(PROBES);
+}
+
+#[track_caller]
+fn check((vectors, count): (&str, usize)) {
+    let cases: Vec<Value> = serde_json::from_str(vectors).expect("the vectors are JSON");
+    assert_eq!(cases.len(), count);
     let cb = Cb::new();
     let wrong: Vec<String> = cases.iter().flat_map(|case| differences(&cb, case)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

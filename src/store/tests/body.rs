@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::Stamp;
-use crate::model::breaker::{Held, LastFailure, LastTransition, Phase, Totals};
+use crate::model::breaker::{Held, LastFailure, LastProbe, LastTransition, Phase, Totals};
 use crate::model::event::{Hold, Reason, State};
 use crate::model::policy::{Growth, Percent, WindowSize};
 use crate::model::round::{Round, Trial};
@@ -96,24 +96,51 @@ fn last_failure() -> impl Strategy<Value = LastFailure> {
     )
 }
 
-fn breaker() -> impl Strategy<Value = Breaker> {
-    let lasts = (prop::option::of(last_transition()), prop::option::of(last_failure()));
-    let flags = "[a-z0-9%=, -]{0,512}";
-    (any::<(u64, u64, u32, u32)>(), phase(), window(), any::<[u64; 9]>(), lasts, flags).prop_map(
-        |((generation, since_ms, run, reopens), phase, window, totals, lasts, flags)| Breaker {
-            born_ms: since_ms / 2,
-            generation,
-            phase,
-            since_ms,
-            window,
-            consecutive_failures: run,
-            reopens,
-            totals: Totals::from_counts(&totals),
-            last_transition: lasts.0,
-            last_failure: lasts.1,
-            flags,
+fn last_probe() -> impl Strategy<Value = LastProbe> {
+    let said = select(vec![Outcome::Success, Outcome::Failure]);
+    (any::<(u64, bool, u64, u32)>(), said).prop_map(
+        |((at_ms, slow, duration_ms, in_a_row), outcome)| LastProbe {
+            at_ms,
+            outcome,
+            slow,
+            duration_ms,
+            in_a_row,
         },
     )
+}
+
+fn breaker() -> impl Strategy<Value = Breaker> {
+    let lasts = (
+        prop::option::of(last_transition()),
+        prop::option::of(last_failure()),
+        prop::option::of(last_probe()),
+    );
+    let flags = "[a-z0-9%=, -]{0,512}";
+    (any::<(u64, u64, u32, u32, u32)>(), phase(), window(), any::<[u64; 9]>(), lasts, flags)
+        .prop_map(
+            |(
+                (generation, since_ms, run, reopens, good_looks),
+                phase,
+                window,
+                totals,
+                lasts,
+                flags,
+            )| Breaker {
+                born_ms: since_ms / 2,
+                generation,
+                phase,
+                since_ms,
+                window,
+                consecutive_failures: run,
+                reopens,
+                good_looks,
+                totals: Totals::from_counts(&totals),
+                last_transition: lasts.0,
+                last_failure: lasts.1,
+                last_probe: lasts.2,
+                flags,
+            },
+        )
 }
 
 fn stamp() -> impl Strategy<Value = Stamp> {
@@ -152,6 +179,12 @@ fn exercise(breaker: &Breaker, at_ms: Ms) {
                 let _ = moved.clone().record(&policy, now, permit, &call);
             }
             let _ = moved.lose(&policy, now, permit);
+        }
+        let mut probed = breaker.clone();
+        for outcome in [Outcome::Success, Outcome::Failure, Outcome::Success] {
+            let permit = probed.begin_probe(&policy, now, Holder::Process).value;
+            let call = Finished::new(outcome, Duration::MAX);
+            let _ = probed.end_probe(&policy, now, permit, &call, Some(Duration::MAX));
         }
         let _ = moved.release(&policy, now, &asked(None));
         let _ = moved.trip(&policy, now, &asked(Some(Duration::MAX)));
@@ -300,6 +333,7 @@ fn the_longest_state_fits_a_slot() {
                 window: window.clone(),
                 consecutive_failures: u32::MAX,
                 reopens: u32::MAX,
+                good_looks: u32::MAX,
                 totals: Totals::from_counts(&[u64::MAX; 9]),
                 last_transition: Some(LastTransition {
                     at_ms: u64::MAX,
@@ -309,7 +343,20 @@ fn the_longest_state_fits_a_slot() {
                     by: by.clone(),
                     comment: worst.clone(),
                 }),
-                last_failure: None,
+                last_failure: Some(LastFailure {
+                    at_ms: u64::MAX,
+                    exit_code: Some(i32::MIN),
+                    signal: Some(i32::MIN),
+                    timed_out: false,
+                    duration_ms: u64::MAX,
+                }),
+                last_probe: Some(LastProbe {
+                    at_ms: u64::MAX,
+                    outcome: Outcome::Failure,
+                    slow: false,
+                    duration_ms: u64::MAX,
+                    in_a_row: u32::MAX,
+                }),
                 flags: "x".repeat(FLAGS_LEN_MAX),
             };
             let body = encode(&breaker, &stamp);
@@ -336,6 +383,14 @@ fn more_than_the_bounds_allow_is_refused() {
     let crowded = body.replace("\"phase\":\"closed\"", &format!("\"phase\":{crowd}"));
     assert_ne!(crowded, body);
     assert_eq!(decode(crowded.as_bytes()), None);
+    let probed = |outcome| {
+        let last = format!(
+            r#""last_probe":{{"at":1,"outcome":"{outcome}","slow":true,"duration_ms":2,"in_a_row":3}}"#
+        );
+        decode(body.replace("\"flags\":\"f\"", &last).as_bytes())
+    };
+    assert!(probed("success").is_some_and(|(breaker, _)| breaker.last_probe.is_some()));
+    assert_eq!((probed("ignored"), probed("well")), (None, None));
     let deep = format!("{}{}", "[".repeat(8000), "]".repeat(8000));
     assert_eq!(decode(deep.as_bytes()), None);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Stamp;
-use crate::model::breaker::{Held, LastFailure, LastTransition, Phase, Totals};
+use crate::model::breaker::{Held, LastFailure, LastProbe, LastTransition, Phase, Totals};
 use crate::model::event::{Hold, Reason, State};
 use crate::model::round::{Round, Trial};
 use crate::model::window::{Buckets, Ring, Tally, Window};
@@ -24,9 +24,11 @@ fn bare() -> Breaker {
         window: Window::Calls(Ring::from_parts(20, 7, 7, vec![0x55, 0x12, 0, 0, 0]).unwrap()),
         consecutive_failures: 2,
         reopens: 1,
+        good_looks: 0,
         totals: Totals::from_counts(&[90, 8, 70, 7, 6, 5, 4, 3, 2]),
         last_transition: None,
         last_failure: None,
+        last_probe: None,
         flags: String::new(),
     }
 }
@@ -82,10 +84,19 @@ fn states() -> Vec<(&'static str, Breaker)> {
         last_failure: Some(failure),
         ..bare()
     };
+    let probe = LastProbe {
+        at_ms: 1_699_999_999_000,
+        outcome: Outcome::Success,
+        slow: true,
+        duration_ms: 1_234,
+        in_a_row: 4,
+    };
+    let probed = Breaker { good_looks: 3, last_probe: Some(probe), ..open.clone() };
     vec![
         ("closed", bare()),
         ("time", Breaker { window: by_time, flags: "--window 60s".into(), ..bare() }),
         ("open", open),
+        ("probed", probed),
         ("half-open", Breaker { phase: Phase::HalfOpen(round), ..bare() }),
         ("held", Breaker { phase: Phase::Held(held), last_transition: Some(by_hand()), ..bare() }),
     ]
