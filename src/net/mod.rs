@@ -2,7 +2,10 @@
 //! keeps a [`Trace`], so that a deadline that cuts it short can still say how far
 //! it came, and how long each phase took.
 
+pub mod connect;
+pub mod file;
 pub mod resolve;
+pub mod tls;
 
 use std::fmt;
 use std::io;
@@ -103,7 +106,10 @@ impl Phase {
 /// What the probes of one process share: what is loaded once, when it is needed.
 #[derive(Debug, Default)]
 pub struct Net {
+    /// How names are resolved.
     resolver: resolve::Resolver,
+    /// The certificates that this machine trusts.
+    trust: tls::Store,
 }
 
 /// Why there is no answer to be had.
