@@ -8,6 +8,9 @@
 //! asks anew: an answer that is kept would hide a name server that died.
 
 pub mod ask;
+#[cfg(test)]
+#[path = "../../tests/it/servers/dns.rs"]
+pub(crate) mod responder;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -27,8 +30,7 @@ use super::{Endpoint, Family, Net, Route, Trouble};
 
 /// A host with more addresses than this has them cut.
 const ADDRESSES_MAX: usize = 64;
-const LOCALHOST: [IpAddr; 2] =
-    [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
+const LOCALHOST: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
 /// How long the addresses of one family wait for the other's. Some name servers
 /// never answer for IPv6.
 const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(200);

@@ -165,9 +165,12 @@ async fn by_tcp(server: SocketAddr, request: &Message, bytes: &[u8]) -> io::Resu
 /// The message in these bytes, if it answers this request.
 fn answer(bytes: &[u8], request: &Message) -> Option<Message> {
     let answer = Message::from_vec(bytes).ok()?;
+    // Who does not understand a question may leave it out.
+    let same_question =
+        answer.queries == request.queries || answer.queries.is_empty() && !tells(&answer);
     let is_answer = answer.metadata.message_type == MessageType::Response
         && answer.metadata.id == request.metadata.id
-        && answer.queries == request.queries;
+        && same_question;
     is_answer.then_some(answer)
 }
 

@@ -84,9 +84,7 @@ impl System {
         let hosts = read(&places.hosts, HOSTS_BYTES_MAX)?;
         let resolv_conf = read(&places.resolv_conf, RESOLV_CONF_BYTES_MAX)?;
         let hostname = read(&places.hostname, 256).unwrap_or_default();
-        let mut system = Self::parse(&resolv_conf, hostname.trim());
-        system.hosts = parse_hosts(&hosts);
-        Ok(system)
+        Ok(Self::parse(&resolv_conf, &hosts, hostname.trim()))
     }
 
     /// What the hosts file has for a name.
@@ -95,9 +93,10 @@ impl System {
         self.hosts.get(&host).map_or(&[], Vec::as_slice)
     }
 
-    fn parse(resolv_conf: &str, hostname: &str) -> Self {
+    /// What the texts of the files say.
+    pub fn parse(resolv_conf: &str, hosts: &str, hostname: &str) -> Self {
         let mut system = System {
-            hosts: HashMap::new(),
+            hosts: parse_hosts(hosts),
             servers: Vec::new(),
             search: Vec::new(),
             ndots: 1,
@@ -130,7 +129,8 @@ impl System {
         match (key, value.parse::<usize>()) {
             ("ndots", Ok(dots)) => self.ndots = dots.min(NDOTS_MAX),
             ("attempts", Ok(rounds)) => {
-                self.rounds = u32::try_from(rounds).map_or(ROUNDS_MAX, |it| it.clamp(1, ROUNDS_MAX));
+                self.rounds =
+                    u32::try_from(rounds).map_or(ROUNDS_MAX, |it| it.clamp(1, ROUNDS_MAX));
             }
             _ => {}
         }
@@ -188,11 +188,11 @@ mod tests {
     use super::*;
 
     fn servers(text: &str) -> Vec<String> {
-        System::parse(text, "").servers.iter().map(ToString::to_string).collect()
+        System::parse(text, "", "").servers.iter().map(ToString::to_string).collect()
     }
 
     fn search(text: &str, hostname: &str) -> Vec<String> {
-        System::parse(text, hostname).search.iter().map(ToString::to_string).collect()
+        System::parse(text, "", hostname).search.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -208,7 +208,10 @@ mod tests {
 
     #[test]
     fn the_last_search_or_domain_counts_and_else_the_machines_own() {
-        assert_eq!(search("search a.example b.example", "h.c.example"), ["a.example.", "b.example."]);
+        assert_eq!(
+            search("search a.example b.example", "h.c.example"),
+            ["a.example.", "b.example."]
+        );
         assert_eq!(search("search a.example\ndomain b.example", ""), ["b.example."]);
         assert_eq!(search("domain b.example\nsearch a.example", ""), ["a.example."]);
         assert_eq!(search("nameserver 192.0.2.1", "h.c.example"), ["c.example."]);
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn options_have_bounds() {
         let options = |text| {
-            let system = System::parse(text, "");
+            let system = System::parse(text, "", "");
             (system.ndots, system.rounds)
         };
         assert_eq!(options(""), (1, 2));
@@ -232,7 +235,7 @@ mod tests {
     fn the_hosts_file_is_read_as_libc_reads_it() {
         let text = "127.0.0.1 localhost\n::1\tlocalhost ip6-localhost # x.example\n\n# 192.0.2.9 a\n\
                     192.0.2.1 A.Example a\n192.0.2.2 a.example.\nnonsense b\n192.0.2.3\n";
-        let system = System { hosts: parse_hosts(text), ..System::parse("", "") };
+        let system = System::parse("", text, "");
         let of = |host: &str| -> Vec<String> {
             system.in_hosts_file(host).iter().map(ToString::to_string).collect()
         };
@@ -248,9 +251,8 @@ mod tests {
     fn a_missing_file_says_nothing_and_an_unreadable_one_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let missing = || dir.path().join("missing");
-        let places =
-            Places { hosts: missing(), resolv_conf: missing(), hostname: missing() };
-        assert_eq!(System::read(&places), Ok(System::parse("", "")));
+        let places = Places { hosts: missing(), resolv_conf: missing(), hostname: missing() };
+        assert_eq!(System::read(&places), Ok(System::parse("", "", "")));
         let places = Places { resolv_conf: dir.path().into(), ..places };
         let error = System::read(&places).unwrap_err();
         assert!(error.starts_with(&format!("cannot read {}: ", dir.path().display())), "{error}");
