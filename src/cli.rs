@@ -8,6 +8,7 @@
 mod flags;
 mod help;
 mod instead;
+mod probe;
 mod quick;
 mod tree;
 mod usage;
@@ -17,6 +18,7 @@ use std::ffi::{OsStr, OsString};
 
 pub use flags::{POLICY_FLAGS, PolicyFlag};
 pub use instead::{CacheWhat, CacheWords, QueueAdd, QueueRun, QueueWhat, QueueWords};
+pub use probe::{PROBE_FLAGS, ProbeFlag, ProbeWords, UNTIL, WaitWords};
 pub use tree::{HOLDS, JOB_STATES, OUTCOMES, SHELLS};
 pub use usage::{HelpText, Stop};
 
@@ -28,6 +30,10 @@ pub type Flag = (&'static str, OsString);
 pub enum Words {
     /// `cb exec`
     Exec(ExecWords),
+    /// `cb probe`
+    Probe(ProbeWords),
+    /// `cb wait`
+    Wait(WaitWords),
     /// `cb status`
     Status(StatusWords),
     /// `cb check`
@@ -276,6 +282,8 @@ fn words(mut root: ArgMatches, args: &[OsString]) -> Words {
     let places = places(&mut m, places(&mut root, Places::default()));
     match name.as_str() {
         "exec" => Words::Exec(exec(m, places, args)),
+        "probe" => Words::Probe(probe::probe_words(m, places)),
+        "wait" => Words::Wait(probe::wait_words(m, places)),
         "status" => Words::Status(StatusWords {
             places,
             names: many(&mut m, "names"),

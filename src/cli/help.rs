@@ -86,6 +86,59 @@ Environment:
   CB_RETRY_AFTER  set for 'run:': the seconds until the next trial
   CB_EXIT_CODE    set for 'run:': the status of the call, where one failed";
 
+/// What `cb probe` does.
+pub const PROBE_LONG: &str = "\
+Look at a server, or run a check, within one deadline, and say in one line whether it is well and \
+why not. What to look at stands on the command line (--http, --tcp, ... or '-- COMMAND'), or in the \
+config file below [breaker.NAME.probe], with the same names: http = \"https://api.example.com/up\".
+
+With a NAME the breaker learns of it, unless --no-feed is given. A closed breaker counts it like a \
+call, and a half-open one takes it as a trial. An open one lets the next call through as soon as \
+--rise probes in a row were healthy. Without a NAME cb only looks.";
+
+/// The sections of `cb probe`.
+pub const PROBE: &str = "\
+Examples:
+  cb probe --http https://api.example.com/up
+  cb probe payment --http https://pay.example.com/up --expect-json /status=ok
+  cb probe payment --http http://localhost/up --header-env 'Authorization: TOKEN'
+  cb probe --tls mail.example.com:465 --min-days 14
+  cb probe db --tcp db.example.com:5432 --timeout 2s
+  cb probe users --grpc localhost:50051/users.Users
+  cb probe --dns www.example.com@192.0.2.53 --record AAAA
+  cb probe disk --nagios-in -- /usr/lib/nagios/plugins/check_disk -w 10% -c 5%
+  cb probe payment
+  cb probe --all 'pay*' --json
+  cb probe --all --watch --interval 30s --output /run/cb/probes.json
+
+Exit status:
+  0    healthy; with --all or several: all of them
+  1    unhealthy: at least one
+  125  cb itself failed, or nothing is known: bad usage, a missing file, no such command
+  0-3  with --nagios: OK, WARNING, CRITICAL, UNKNOWN
+
+Environment:
+  SSL_CERT_FILE  the certificates to trust, as a file, unless --ca is given
+  SSL_CERT_DIR   the same, as a directory";
+
+/// What `cb wait` does.
+pub const WAIT_LONG: &str = "\
+Wait until all of the breakers NAME are as --until says: 'closed', 'admitting' (a call would be let \
+through now, be it as a trial), or 'healthy' (the last probe was). With --probe cb looks meanwhile, \
+as 'cb probe NAME' does; without, somebody else has to.";
+
+/// The sections of `cb wait`.
+pub const WAIT: &str = "\
+Examples:
+  cb wait payment --timeout 5m && ./deploy
+  cb wait db cache --probe --timeout 60
+  cb wait payment --until closed
+
+Exit status:
+  0    they are
+  124  the time is up; a line says what is still waited for
+  125  cb itself failed: bad usage, bad config, or no store";
+
 /// The sections of `cb status`.
 pub const STATUS: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use std::ffi::OsString;
 
 use super::flags::{AGAIN, INSTEAD, KEPT, POLICY, POLICY_FLAGS, PROBES};
-use super::help;
+use super::{help, probe};
 
 /// The shells that completions are made for.
 pub const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "powershell", "elvish"];
@@ -24,8 +24,10 @@ const QUEUE_POLICY: [&str; 3] = [POLICY, AGAIN, KEPT];
 type Build = fn() -> Command;
 
 /// How each command is built, by its name.
-pub const COMMANDS: [(&str, Build); 16] = [
+pub const COMMANDS: [(&str, Build); 18] = [
     ("exec", exec),
+    ("probe", probe::probe),
+    ("wait", probe::wait),
     ("status", status),
     ("check", check),
     ("allow", allow),
@@ -324,7 +326,7 @@ fn man() -> Command {
         )
 }
 
-fn command(name: &'static str, about: &'static str) -> Command {
+pub(super) fn command(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about).args_override_self(true)
 }
 
@@ -363,27 +365,27 @@ fn idempotent() -> Arg {
     switch("idempotent", "Run a queued call again where nobody knows whether it ran")
 }
 
-fn store() -> Arg {
+pub(super) fn store() -> Arg {
     path("store", "DIR", "The directory of the state [default: CB_STORE, or your state directory]")
         .value_hint(ValueHint::DirPath)
 }
 
-fn config_file() -> Arg {
+pub(super) fn config_file() -> Arg {
     path("config", "FILE", "The config file [default: CB_CONFIG, or config.toml of yours]")
         .value_hint(ValueHint::FilePath)
 }
 
-fn quiet() -> Arg {
+pub(super) fn quiet() -> Arg {
     switch("quiet", "Print no messages of cb's own").short('q')
 }
 
-fn switch(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
 }
 
 /// An option with a value: the next word, whatever it is, as getopt has it. So
 /// "--open-for -5s" is told to be a bad duration, not an unknown flag "-5".
-fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+pub(super) fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .value_name(value_name)
@@ -392,7 +394,7 @@ fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Ar
         .allow_hyphen_values(true)
 }
 
-fn path(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+pub(super) fn path(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
     value(name, value_name, help)
 }
 
@@ -408,6 +410,6 @@ fn command_words() -> Arg {
         .required(true)
 }
 
-fn positional(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+pub(super) fn positional(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).value_name(value_name).help(help).value_parser(value_parser!(OsString))
 }

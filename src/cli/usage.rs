@@ -98,6 +98,7 @@ fn missing(error: &clap::Error, command: &str) -> String {
         "completions" => "cb completions bash",
         "config show" => "cb config show api",
         "queue add" => "cb queue add orders -- ./charge --order 7",
+        "wait" => "cb wait api --timeout 5m",
         "queue run" => "cb queue run orders",
         "cache show" => "cb cache show rates 3f2a",
         _ => "",

@@ -17,6 +17,7 @@ mod manual;
 mod moment;
 mod operate;
 mod output;
+mod probe;
 mod queue;
 mod report;
 mod result;
@@ -24,6 +25,7 @@ mod setup;
 mod simulate;
 mod status;
 mod token;
+mod wait;
 mod wanted;
 
 use crate::cli::{self, Stop, Words};
@@ -63,6 +65,8 @@ fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error>
     let status = match words {
         // The command that is run writes to stdout, cb does not.
         Words::Exec(words) => return exec::run(&words, startup),
+        Words::Probe(words) => probe::run(&words, startup, out),
+        Words::Wait(words) => wait::run(&words, startup, out),
         Words::Status(words) => status::run(&words, out),
         Words::Check(words) => check::run(&words, out),
         Words::Allow(words) => allow::run(&words, startup, out),
