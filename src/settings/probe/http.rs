@@ -126,8 +126,8 @@ pub fn regex(pattern: &str) -> Result<Regex, Why> {
 /// The cause alone: the error shows the expression, too, on several lines.
 fn regex_error(error: &regex::Error) -> Why {
     let said = error.to_string();
-    let causes = said.lines().filter_map(|line| line.trim().strip_prefix("error: "));
-    match (causes.last(), error) {
+    let mut causes = said.lines().filter_map(|line| line.trim().strip_prefix("error: "));
+    match (causes.next_back(), error) {
         (Some(cause), _) if cause.contains("unicode-") => {
             "beside letters beyond ASCII it can have no class such as \\d, and no (?i)".into()
         }

@@ -2,7 +2,7 @@
 //! one thing, so a kind takes the place of another; what was set for that one
 //! and says nothing to this one is left out.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::keys::{PROBE_KEY_COUNT, ProbeKey};
 use super::value::ProbeValue;
@@ -49,12 +49,29 @@ impl ProbeLayers {
         self.slots[key as usize].as_ref().map(|(_, place)| place)
     }
 
-    /// The keys that say something to the kind that there is, with their values:
-    /// none of them where there is no kind.
-    pub fn shown(&self) -> impl Iterator<Item = (ProbeKey, Option<&ProbeValue>)> {
+    /// The keys that say something to the kind that there is, with the values that
+    /// they come to: none of them where there is no kind.
+    pub fn values(&self) -> impl Iterator<Item = (ProbeKey, Option<ProbeValue>)> {
         let kind = self.kind();
         let fits = move |key: &ProbeKey| kind.is_some_and(|kind| key.fits(kind));
-        ProbeKey::ALL.into_iter().filter(fits).map(|key| (key, self.value(key)))
+        ProbeKey::ALL.into_iter().filter(fits).map(|key| (key, self.value_or_default(key)))
+    }
+
+    fn value_or_default(&self, key: ProbeKey) -> Option<ProbeValue> {
+        if let Some(value) = self.value(key) {
+            return Some(value.clone());
+        }
+        let body = self.value(ProbeKey::Body).or(self.value(ProbeKey::BodyFile));
+        let default = match (key, key.default_text()) {
+            (ProbeKey::Method, _) if body.is_some() => "POST",
+            (ProbeKey::FastInterval | ProbeKey::DownInterval, _) => {
+                return self.value_or_default(ProbeKey::Interval);
+            }
+            (_, "none") => return None,
+            (_, default) => default,
+        };
+        let value = parse::value(key, &Raw::Word(OsStr::new(default)));
+        Some(value.expect("a default is allowed"))
     }
 
     /// Adds the layer of the command line.
