@@ -75,6 +75,8 @@ pub struct Http {
     pub statuses: Vec<RangeInclusive<u16>>,
     /// What else is expected of the answer.
     pub expected: Vec<Expected>,
+    /// By TLS, a certificate that is good for fewer days is unhealthy.
+    pub days_min: u32,
 }
 
 /// A header, or where it comes from. Values are no secret to whoever sees the
