@@ -37,3 +37,4 @@ mod store;
 mod storm;
 mod story;
 mod vectors;
+mod wait;

@@ -1,6 +1,10 @@
 //! Probes: what one is given in each state, and what it may change there.
 
-use super::player::check;
+use std::time::Duration;
+
+use super::player::{check, policy};
+use crate::model::breaker::{Breaker, Holder, Manual, Recorded};
+use crate::model::{Finished, Now, Outcome};
 
 #[test]
 fn a_probe_of_a_closed_breaker_is_a_call() {
@@ -77,6 +81,18 @@ fn good_looks_in_a_row_make_the_trial_due_and_nothing_else_does() {
         7   probe success      -> looks uncounted due retry=7 due=true admits=true since=0
         8   probe success      -> looks uncounted retry=7
         9   start a            -> admitted open>half-open:trial_due
+        ",
+    );
+}
+
+#[test]
+fn a_trial_that_is_due_anyway_is_no_effect_of_a_look() {
+    check(
+        "open_for=1000 rise=1",
+        "
+        0    trip           -> closed>open:manual
+        1000 probe success  -> looks uncounted retry=1000
+        2000 probe success  -> looks uncounted retry=1000
         ",
     );
 }
@@ -229,6 +245,25 @@ fn what_began_before_a_transition_changes_nothing_after_it() {
         1005 looked r success             -> stale state=open gen=3
         ",
     );
+}
+
+#[test]
+fn what_began_before_the_breaker_was_made_anew_changes_nothing_in_it() {
+    let policy = policy("rise=1 probe_closes=true");
+    let tripped = |at_ms| {
+        let mut breaker = Breaker::new(Now::at(at_ms));
+        let asked = Manual { by: "", comment: "", lasting: None };
+        let _ = breaker.trip(&policy, Now::at(at_ms), &asked);
+        breaker
+    };
+    let permit = tripped(0).begin_probe(&policy, Now::at(1), Holder::Process).value;
+    let call = Finished::new(Outcome::Success, Duration::ZERO);
+    for (born_ms, recorded) in [(0, Recorded::Uncounted), (1, Recorded::Stale)] {
+        let mut breaker = tripped(born_ms);
+        let step = breaker.end_probe(&policy, Now::at(2), permit, &call, None);
+        assert_eq!(step.value.recorded, recorded);
+        assert_eq!(step.transitions.len(), usize::from(born_ms == 0));
+    }
 }
 
 #[test]
