@@ -24,6 +24,7 @@ mod fallback_run;
 mod faults;
 mod man;
 mod manual;
+mod probe;
 mod queue;
 mod queue_storm;
 mod regressions;
