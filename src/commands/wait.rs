@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::operate;
 use super::output::say;
+use super::probe::prober::{Prober, Seen};
 use super::setup::Setup;
 use crate::cli::WaitWords;
 use crate::clock::{self, Clock, SystemClock};
@@ -37,20 +38,6 @@ pub enum Until {
     Healthy,
 }
 
-/// What a look at the dependency found.
-pub struct Seen {
-    /// Whether it is well.
-    pub healthy: bool,
-    /// If not, why, in one line that steers no terminal.
-    pub why: String,
-}
-
-/// Probes each of these dependencies whose turn it is, and tells its breaker; the
-/// time that is left bounds the probes. What was found, for those that were
-/// looked at.
-pub type Prober<'a> =
-    dyn FnMut(&[&BreakerName], Option<Duration>) -> Result<Vec<(BreakerName, Seen)>, Error> + 'a;
-
 /// One breaker that is waited for.
 struct Awaited {
     name: BreakerName,
@@ -74,10 +61,11 @@ pub fn run(words: &WaitWords, startup: &Startup) -> Result<i32, Error> {
             names.push(name);
         }
     }
-    if words.probe {
-        return Err(Error::Usage("--probe: cb wait does not probe yet".to_owned()));
-    }
     let store = setup.store()?;
+    let prober = match words.probe {
+        true => Some(Prober::of(&names, &setup, startup, words.quiet)?),
+        false => None,
+    };
     let wait = Wait {
         store: &store,
         setup: &setup,
@@ -85,7 +73,7 @@ pub fn run(words: &WaitWords, startup: &Startup) -> Result<i32, Error> {
         timeout: timeout.transpose()?,
         begun: clock::monotonic(),
         clock: SystemClock::default(),
-        prober: None,
+        prober,
     };
     process::listen(startup);
     wait.until_met(names, words.quiet)
@@ -110,7 +98,7 @@ struct Wait<'a> {
     begun: Duration,
     clock: SystemClock,
     /// What looks at the dependencies meanwhile; else somebody else does.
-    prober: Option<Box<Prober<'a>>>,
+    prober: Option<Prober<'a>>,
 }
 
 impl Wait<'_> {
@@ -152,10 +140,11 @@ impl Wait<'_> {
     }
 
     fn probe(&mut self, left: &mut [Awaited]) -> Result<(), Error> {
-        let time_left = self.time_left();
+        // Who has no time to wait still looks once.
+        let time_left = self.time_left().filter(|left| !left.is_zero());
         let Some(prober) = &mut self.prober else { return Ok(()) };
         let names: Vec<&BreakerName> = left.iter().map(|one| &one.name).collect();
-        for (name, seen) in prober(&names, time_left)? {
+        for (name, seen) in prober.look(&names, time_left)? {
             if let Some(one) = left.iter_mut().find(|one| one.name == name) {
                 one.seen = Some(seen);
             }
@@ -197,7 +186,7 @@ impl Wait<'_> {
             Until::Admitting => ("admitting", sentence::still(&one.view, waited)),
             Until::Healthy => {
                 let why = match &one.seen {
-                    Some(seen) => seen.why.clone(),
+                    Some(seen) => seen.found.clone(),
                     None => sentence::last_probe(&one.view),
                 };
                 ("healthy", format!("{}: {why}", sentence::not_healthy(&one.view, waited)))

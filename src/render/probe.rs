@@ -150,10 +150,10 @@ pub fn line(probed: &Probed) -> String {
     line
 }
 
-/// The time of each phase.
+/// The time of each phase that took any.
 fn times(report: &Report) -> String {
-    let each =
-        report.phases.iter().map(|(phase, took)| format!("{} {}", phase.name(), Time(*took)));
+    let each = report.phases.iter().filter(|(_, took)| *took >= TIME_SHOWN_MIN);
+    let each = each.map(|(phase, took)| format!("{} {}", phase.name(), Time(*took)));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -213,7 +213,7 @@ pub fn nagios(probed: &Probed, slow_call: Option<Duration>, timeout: Duration) -
     // The bar begins the figures.
     let found = probed.found().replace('|', "/");
     let label = excerpt(probed.label(), FOUND_CHARS_MAX).replace('|', "/");
-    let warn = slow_call.map_or_else(String::new, |limit| seconds(limit));
+    let warn = slow_call.map_or_else(String::new, seconds);
     let mut line = format!(
         "PROBE {}: {label}: {found} | time={}s;{warn};{};0;{}",
         nagios_word(probed.health()),
