@@ -26,6 +26,7 @@ use crate::probe::Spec;
 
 pub use keys::ProbeKey;
 pub use layers::{ProbeLayers, conflicts};
+pub use parse::RECORDS;
 pub use value::ProbeValue;
 pub use words::{Asked, asked, missing};
 

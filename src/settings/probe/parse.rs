@@ -30,7 +30,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const SOCKET_BYTES_MAX: usize = 107;
 
 /// The types of records that can be asked for.
-const RECORDS: [&str; 10] = ["A", "AAAA", "CAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"];
+pub const RECORDS: [&str; 10] =
+    ["A", "AAAA", "CAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"];
 
 /// What the value means for the key.
 pub fn value(key: ProbeKey, raw: &Raw<'_>) -> Result<ProbeValue, Why> {
