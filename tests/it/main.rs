@@ -4,6 +4,8 @@
 
 mod live;
 mod pty;
+#[expect(dead_code, reason = "tests of the library use the rest")]
+mod servers;
 mod support;
 
 mod bulkhead;
