@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::model::BreakerName;
 use crate::paths;
+use crate::settings::probe::{ProbeAssignment, ProbeLayers};
 use crate::settings::{Assignment, Layers};
 
 pub use check::{Report, check};
@@ -106,6 +107,36 @@ impl Config {
         })
     }
 
+    /// The assignments that are for a breaker's probe, the later wins.
+    pub fn probe_assignments(
+        &self,
+        breaker: &BreakerName,
+    ) -> impl Iterator<Item = &ProbeAssignment> {
+        self.sections_of(breaker.as_str()).flat_map(Section::probe_assignments)
+    }
+
+    /// The assignments for a breaker's probe, as the lowest of layers.
+    pub fn probe_layers(&self, breaker: &BreakerName) -> ProbeLayers {
+        probe_layers(self.probe_assignments(breaker))
+    }
+
+    /// The breakers that have a probe of their own, each once and in the order of
+    /// their names. Patterns and defaults give settings to such probes only.
+    pub fn probed_names(&self) -> Vec<BreakerName> {
+        let mut names: Vec<BreakerName> = self
+            .sections
+            .iter()
+            .filter(|section| section.probe.is_some())
+            .filter_map(|section| match &section.selector {
+                Selector::Name(name) => BreakerName::parse(&**name).ok(),
+                _ => None,
+            })
+            .collect();
+        names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup_by(|a, b| a.as_str() == b.as_str());
+        names
+    }
+
     fn add_text(&mut self, path: &Path, text: &str) -> Result<(), Error> {
         let parsed = walk::walk(path, text);
         if let Some(problem) = parsed.problems.into_iter().next() {
@@ -129,6 +160,14 @@ impl Config {
 
 fn layers<'a>(assignments: impl Iterator<Item = &'a Assignment>) -> Layers {
     let mut layers = Layers::default();
+    for assignment in assignments {
+        layers.put(assignment.clone());
+    }
+    layers
+}
+
+fn probe_layers<'a>(assignments: impl Iterator<Item = &'a ProbeAssignment>) -> ProbeLayers {
+    let mut layers = ProbeLayers::default();
     for assignment in assignments {
         layers.put(assignment.clone());
     }

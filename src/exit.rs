@@ -10,6 +10,14 @@ pub const CHECK_TRIAL: i32 = 1;
 pub const CHECK_OPEN: i32 = 2;
 /// `cb status --check`: no such breaker.
 pub const CHECK_UNKNOWN: i32 = 3;
+/// `cb probe`: something is not as expected.
+pub const UNHEALTHY: i32 = 1;
+/// `cb probe --nagios`: answers, and is slow or warns.
+pub const NAGIOS_WARNING: i32 = 1;
+/// `cb probe --nagios`: something is not as expected.
+pub const NAGIOS_CRITICAL: i32 = 2;
+/// `cb probe --nagios`: nothing is known.
+pub const NAGIOS_UNKNOWN: i32 = 3;
 /// Rejected: EX_TEMPFAIL of sysexits.h, "try again later".
 pub const REJECTED: u8 = 75;
 /// Queued: not run yet, so not 0.

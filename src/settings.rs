@@ -3,13 +3,15 @@
 //! the later wins.
 //!
 //! `keys` is the table of keys, `parse` reads a value, `layers` lays them over
-//! each other, `words` reads what the command line says.
+//! each other, `words` reads what the command line says. `probe` has the same
+//! for what a probe looks at.
 
 pub mod action;
 pub mod instead;
 pub mod keys;
 pub mod layers;
 pub mod parse;
+pub mod probe;
 pub mod size;
 pub mod value;
 pub mod words;

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::model::BreakerName;
 use crate::paths;
+use crate::settings::probe::RECORDS;
 
 /// The variable that names the shell whose script is asking.
 pub const VARIABLE: &str = "CB_COMPLETE";
@@ -87,7 +88,13 @@ fn complete(shell: &dyn EnvCompleter, words: Vec<OsString>, answer: &mut Vec<u8>
     };
     let directory = env::current_dir().ok();
     let (mut command, words) = match command_at(&words, cursor) {
-        Some(at) if at < cursor => (files_only(), only_file_words(words, cursor)),
+        Some(at) if at < cursor => {
+            (only(ArgValueCompleter::new(PathCompleter::any())), only_words(words, cursor))
+        }
+        // Behind "--" nothing but the command can come.
+        Some(at) if words[at - 1] == "--" => {
+            (only(ArgValueCompleter::new(commands)), only_words(words, cursor))
+        }
         _ => (completed(&words), words),
     };
     shell.write_complete(&mut command, words, directory.as_deref(), answer).ok()
@@ -131,8 +138,14 @@ fn dressed(mut command: clap::Command, names: &ArgValueCandidates) -> clap::Comm
                 argument.add(choices(&["fail", "cache", "queue", "run:", "exit:"]))
             }
             "drain" => argument.add(choices(&["on-close", "manual"])),
-            "cache-cwd" => argument.add(choices(&["true", "false"])),
-            "command" if argument.is_trailing_var_arg_set() => {
+            "cache-cwd" | "insecure" | "grpc-tls" | "nagios-in" | "probe-closes" => {
+                argument.add(choices(&["true", "false"]))
+            }
+            "ip-version" => argument.add(choices(&["4", "6"])),
+            "http-version" => argument.add(choices(&["1.1", "2"])),
+            "method" => argument.add(choices(&["GET", "HEAD", "POST", "PUT"])),
+            "record" => argument.add(choices(&RECORDS)),
+            "command" if argument.is_trailing_var_arg_set() || argument.is_last_set() => {
                 argument.add(ArgValueCompleter::new(commands))
             }
             _ => argument,
@@ -174,8 +187,8 @@ fn commands_in(dir: &Path, start: &str) -> Vec<String> {
         .collect()
 }
 
-/// Where COMMAND stands in the words of `cb exec` or `cb queue add`, up to the
-/// cursor. What comes behind it belongs to that command: its options are none of
+/// Where COMMAND stands in the words of `cb exec`, `cb queue add` or `cb probe`, up
+/// to the cursor. What comes behind it belongs to that command: its options are none of
 /// cb's.
 fn command_at(words: &[OsString], cursor: usize) -> Option<usize> {
     let first = cli::command_index(words)?;
@@ -183,6 +196,10 @@ fn command_at(words: &[OsString], cursor: usize) -> Option<usize> {
     let command = tree.find_subcommand(&words[first])?;
     let below = words.get(first + 1).and_then(|word| command.find_subcommand(word));
     let options = below.unwrap_or(command);
+    if options.get_arguments().any(clap::Arg::is_last_set) {
+        let dashes = words.iter().take(cursor + 1).skip(first + 1).position(|word| word == "--")?;
+        return Some(first + 1 + dashes + 1);
+    }
     if !options.get_arguments().any(clap::Arg::is_trailing_var_arg_set) {
         return None;
     }
@@ -214,14 +231,13 @@ fn takes_value(command: &clap::Command, word: &str) -> bool {
     })
 }
 
-/// A command that takes nothing but files, for the arguments of COMMAND.
-fn files_only() -> clap::Command {
-    let files =
-        clap::Arg::new("files").num_args(0..).add(ArgValueCompleter::new(PathCompleter::any()));
-    clap::Command::new("cb").disable_help_flag(true).disable_version_flag(true).arg(files)
+/// A command that takes nothing but such words: for COMMAND and its arguments.
+fn only(completer: ArgValueCompleter) -> clap::Command {
+    let words = clap::Arg::new("words").num_args(0..).add(completer);
+    clap::Command::new("cb").disable_help_flag(true).disable_version_flag(true).arg(words)
 }
 
-fn only_file_words(words: Vec<OsString>, cursor: usize) -> Vec<OsString> {
+fn only_words(words: Vec<OsString>, cursor: usize) -> Vec<OsString> {
     let keep = |(at, word)| if at == cursor { word } else { OsString::from("x") };
     words.into_iter().enumerate().map(keep).collect()
 }

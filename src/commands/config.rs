@@ -8,6 +8,7 @@ use crate::cli::{ConfigWhat, ConfigWords};
 use crate::config::{self, Config};
 use crate::error::Error;
 use crate::model::text::printable;
+use crate::settings::probe::{ProbeKey, ProbeLayers, ProbeValue};
 use crate::settings::{Key, Layers, Place, Settings, breaker_name};
 
 /// The widest column of values: a long chain of actions widens its own line only.
@@ -65,17 +66,21 @@ fn show(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let name = breaker_name(name)?;
-    let layers = Config::load(file)?.layers(&name);
+    let config = Config::load(file)?;
+    let (layers, probe) = (config.layers(&name), config.probe_layers(&name));
     let settings = layers.settings()?;
+    probe.settings()?;
     if as_json {
-        return write(out, &format!("{}\n", show_json(name.as_str(), &layers, &settings)));
+        return write(out, &format!("{}\n", show_json(name.as_str(), &layers, &settings, &probe)));
     }
-    let rows: Vec<[String; 3]> = settings
-        .values()
-        .map(|(key, value)| {
-            [key.name().to_owned(), value.to_string(), place_text(layers.place(key))]
-        })
-        .collect();
+    let of_breaker = settings.values().map(|(key, value)| {
+        [key.name().to_owned(), value.to_string(), place_text(layers.place(key))]
+    });
+    let of_probe = probe.values().map(|(key, value)| {
+        let value = value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+        [format!("probe.{}", key.name()), value, place_text(probe.place(key))]
+    });
+    let rows: Vec<[String; 3]> = of_breaker.chain(of_probe).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let (keys, values) = (width(0), width(1).min(VALUE_WIDTH_MAX));
     let table: String =
@@ -83,10 +88,20 @@ fn show(
     write(out, &table)
 }
 
-fn show_json(name: &str, layers: &Layers, settings: &Settings) -> serde_json::Value {
+fn show_json(
+    name: &str,
+    layers: &Layers,
+    settings: &Settings,
+    probe: &ProbeLayers,
+) -> serde_json::Value {
     let one = |key: Key, value: crate::settings::Value| json!({ "key": key.name(), "value": value.json(), "source": place_json(layers.place(key)) });
     let all: Vec<_> = settings.values().map(|(key, value)| one(key, value)).collect();
-    json!({ "schema": "cb.config/1", "breaker": name, "settings": all })
+    let of_probe = |(key, value): (ProbeKey, Option<ProbeValue>)| {
+        let value = value.map(|value| value.json());
+        json!({ "key": key.name(), "value": value, "source": place_json(probe.place(key)) })
+    };
+    let probe = probe.kind().map(|_| probe.values().map(of_probe).collect::<Vec<_>>());
+    json!({ "schema": "cb.config/1", "breaker": name, "settings": all, "probe": probe })
 }
 
 fn place_text(place: Option<&Place>) -> String {

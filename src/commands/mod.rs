@@ -66,7 +66,7 @@ fn obey(words: Words, startup: &Startup, out: &mut Output) -> Result<i32, Error>
         // The command that is run writes to stdout, cb does not.
         Words::Exec(words) => return exec::run(&words, startup),
         Words::Probe(words) => probe::run(&words, startup, out),
-        Words::Wait(words) => wait::run(&words, startup, out),
+        Words::Wait(words) => wait::run(&words, startup),
         Words::Status(words) => status::run(&words, out),
         Words::Check(words) => check::run(&words, out),
         Words::Allow(words) => allow::run(&words, startup, out),

@@ -1,17 +1,151 @@
-//! `cb probe`.
+//! `cb probe`: looks at a target, says what was found, and tells the breaker.
 
+mod feed;
+mod keep;
+mod many;
+pub mod prober;
+mod station;
+mod targets;
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use super::output::{Output, Voice, say};
+use super::setup::Setup;
 use crate::cli::ProbeWords;
 use crate::error::Error;
-use crate::process::Startup;
+use crate::exit;
+use crate::model::text::printable;
+use crate::probe;
+use crate::process::{self, Startup};
+use crate::render::probe::{self as show, Health, Probed};
+use crate::settings;
 
-use super::output::Output;
+use keep::Keeper;
+use station::Station;
+use targets::Target;
 
-/// Runs `cb probe`.
+/// So many are looked at side by side.
+const AT_ONCE: usize = 64;
+const AT_ONCE_MAX: u64 = 1024;
+
+/// Probes what the words name.
 ///
 /// # Errors
 ///
-/// Always: it is not built yet.
+/// What is cb's own fault, or its caller's: nothing is known of the target then.
 pub fn run(words: &ProbeWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
-    let _ = (words, startup, out);
-    Err(Error::Usage("not built yet".into()))
+    match (probe(words, startup, out), words.nagios) {
+        // Nagios shows what it reads on stdout.
+        (Err(error), true) if !matches!(error, Error::Stdout(_)) => {
+            let line = error.to_string();
+            writeln!(out, "PROBE UNKNOWN: {}", printable(&line)).map_err(Error::Stdout)?;
+            Ok(exit::NAGIOS_UNKNOWN)
+        }
+        (status, _) => status,
+    }
+}
+
+fn probe(words: &ProbeWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
+    out.check_open()?;
+    let setup = Setup::load(&words.places)?;
+    let store = setup.store();
+    let targets = targets::wanted(words, &setup, store.as_ref().ok())?;
+    let keeper = words.output.as_deref().map(Keeper::of).transpose()?;
+    let station = Station { places: &words.places, startup, store };
+    let teller = Teller { words, keeper };
+    match targets.as_slice() {
+        [target] if !words.watch && !words.all => once(&station, &teller, target, out),
+        targets => many::run(&station, &teller, targets, out),
+    }
+}
+
+/// Looks at one target, once.
+fn once(
+    station: &Station<'_>,
+    teller: &Teller<'_>,
+    target: &Target,
+    out: &mut Output,
+) -> Result<i32, Error> {
+    let stop = process::listen_by_descriptor(station.startup)?;
+    let begun = station.begin(target);
+    match probe::look(&target.spec, stop.as_fd()) {
+        Ok(Some(report)) => {
+            let (probed, notices) = station.end(target, begun, report);
+            // All is told: whoever has no time for the answer ends it.
+            station.startup.unblock_signals();
+            notices.iter().for_each(|notice| teller.notice(&probed, notice));
+            teller.show(&probed, target, out).map_err(Error::Stdout)?;
+            teller.keep(|out| show::json(&probed, out))?;
+            Ok(status([&probed], teller.words.nagios))
+        }
+        cut_short => {
+            station.abandon(target, begun);
+            cut_short?;
+            Ok(end_as_asked())
+        }
+    }
+}
+
+/// The end that a person asked for.
+fn end_as_asked() -> i32 {
+    match process::end_request() {
+        Some(asked) => process::end_by_signal(asked.signal),
+        None => exit::OWN_ERROR,
+    }
+}
+
+/// Says what was found, as the words ask for it.
+struct Teller<'a> {
+    words: &'a ProbeWords,
+    keeper: Option<Keeper>,
+}
+
+impl Teller<'_> {
+    /// The line of one probe.
+    fn show(&self, probed: &Probed, target: &Target, out: &mut Output) -> io::Result<()> {
+        match self.words {
+            ProbeWords { json: true, .. } => show::json(probed, out)?,
+            ProbeWords { nagios: true, .. } => {
+                let slow_call = target.settings.policy.slow_call;
+                writeln!(out, "{}", show::nagios(probed, slow_call, target.spec.timeout))?;
+            }
+            ProbeWords { quiet: true, .. } => {}
+            // Nothing is known: that is no answer, but an error.
+            _ if probed.health() == Health::Unknown => say(format_args!("{}", show::line(probed))),
+            _ => writeln!(out, "{}", show::line(probed))?,
+        }
+        out.flush()
+    }
+
+    /// How many are looked at side by side.
+    fn at_once_max(&self) -> Result<usize, Error> {
+        let Some(word) = &self.words.concurrency else { return Ok(AT_ONCE) };
+        let number = settings::number("--concurrency", word, 1..=AT_ONCE_MAX)?;
+        Ok(usize::try_from(number).unwrap_or(AT_ONCE))
+    }
+
+    /// What has to be said besides.
+    fn notice(&self, probed: &Probed, notice: &str) {
+        Voice { name: probed.label(), quiet: self.words.quiet }.say(notice);
+    }
+
+    /// What is kept for other tools.
+    fn keep(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+        self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.keep(write))
+    }
+}
+
+/// The exit status of all these: that of the worst.
+fn status<'p>(all: impl IntoIterator<Item = &'p Probed>, nagios: bool) -> i32 {
+    let worst = all.into_iter().map(Probed::health).max().unwrap_or(Health::Healthy);
+    match (worst, nagios) {
+        (Health::Healthy, _) => exit::OK,
+        (Health::Slow | Health::Warning, true) => exit::NAGIOS_WARNING,
+        (Health::Slow | Health::Warning, false) => exit::OK,
+        (Health::Unhealthy, true) => exit::NAGIOS_CRITICAL,
+        (Health::Unhealthy, false) => exit::UNHEALTHY,
+        (Health::Unknown, true) => exit::NAGIOS_UNKNOWN,
+        (Health::Unknown, false) => exit::OWN_ERROR,
+    }
 }

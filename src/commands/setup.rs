@@ -1,6 +1,6 @@
 //! What most commands begin with: the config files and the store.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use super::background::Background;
 use crate::cli::{Flag, Places};
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::model::BreakerName;
 use crate::paths;
 use crate::process::Startup;
+use crate::settings::probe::ProbeSettings;
 use crate::settings::{self, Given, Settings};
 use crate::store::{FileStore, Found, Store};
 
@@ -59,6 +60,26 @@ impl<'a> Setup<'a> {
     /// Flags that are not allowed, or that exclude each other.
     pub fn settings(&self, name: &BreakerName, given: &Given<'_>) -> Result<Settings, Error> {
         settings::resolve(self.config.assignments(name), given)
+    }
+
+    /// The probe of a breaker, or the one that the flags give, laid over what the
+    /// config says.
+    ///
+    /// # Errors
+    ///
+    /// Flags that are not allowed, or that exclude each other.
+    pub fn probe(
+        &self,
+        name: &BreakerName,
+        flags: &[Flag],
+        command: &[OsString],
+    ) -> Result<ProbeSettings, Error> {
+        settings::probe::resolve_probe(self.config.probe_assignments(name), flags, command)
+    }
+
+    /// The breakers that have a probe of their own in the config.
+    pub fn probed(&self) -> Vec<BreakerName> {
+        self.config.probed_names()
     }
 
     /// The store.

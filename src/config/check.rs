@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use super::section::{Section, Selector, header};
+use super::section::{Section, Selector, header, probe_header};
 use super::{Config, candidates, read_candidate, walk};
 use crate::error::Error;
 use crate::model::Policy;
@@ -20,6 +20,14 @@ pub struct Report {
     pub problems: Vec<Error>,
     /// What it takes, but a person should look at.
     pub warnings: Vec<Error>,
+}
+
+impl Report {
+    fn add_problem(&mut self, error: Error) {
+        if !self.problems.iter().any(|known| known.to_string() == error.to_string()) {
+            self.problems.push(error);
+        }
+    }
 }
 
 /// Reads all files and reports on them.
@@ -55,14 +63,12 @@ fn check_section(config: &Config, section: &Section, report: &mut Report) {
         Selector::Defaults => "",
         Selector::Pattern(name) | Selector::Name(name) => name,
     };
-    let below = config.sections_of(subject).filter(|other| other.rank() <= section.rank());
-    let layers = super::layers(below.flat_map(|section| &section.assignments));
+    let is_below = |other: &&Section| other.rank() <= section.rank();
+    let below: Vec<_> = config.sections_of(subject).filter(is_below).collect();
+    check_probe(section, &below, report);
+    let layers = super::layers(below.iter().flat_map(|section| &section.assignments));
     match layers.settings() {
-        Err(error) => {
-            if !report.problems.iter().any(|known| known.to_string() == error.to_string()) {
-                report.problems.push(error);
-            }
-        }
+        Err(error) => report.add_problem(error),
         Ok(settings) => {
             let touched = |key: Key| section.assignments.iter().any(|one| one.key == key);
             for message in warnings(&settings, touched) {
@@ -73,6 +79,26 @@ fn check_section(config: &Config, section: &Section, report: &mut Report) {
                 });
             }
         }
+    }
+}
+
+/// The probe of a section with all that is below it.
+fn check_probe(section: &Section, below: &[&Section], report: &mut Report) {
+    let Some(probe) = &section.probe else { return };
+    let layers = super::probe_layers(below.iter().flat_map(|one| one.probe_assignments()));
+    match layers.settings() {
+        Err(error) => report.add_problem(error),
+        Ok(settings)
+            if settings.spec.is_none() && matches!(section.selector, Selector::Name(_)) =>
+        {
+            let header = probe_header(&section.selector);
+            report.warnings.push(Error::Config {
+                path: section.path.to_path_buf(),
+                line: probe.line,
+                message: format!("{header}: nothing says what to look at, such as http or tcp"),
+            });
+        }
+        Ok(_) => {}
     }
 }
 

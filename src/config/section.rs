@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::model::name;
 use crate::settings::Assignment;
+use crate::settings::probe::ProbeAssignment;
 
 /// For which breakers a section is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,19 @@ pub struct Section {
     pub path: Rc<Path>,
     /// The line of its header.
     pub line: usize,
-    /// What it sets.
+    /// What it sets; last what its probe's part sets.
     pub assignments: Vec<Assignment>,
+    /// Its part for the breaker's probe, if it has one.
+    pub probe: Option<ProbeSection>,
+}
+
+/// The part of a section that is for the breaker's probe: `[breaker.pay.probe]`.
+#[derive(Clone, Debug)]
+pub struct ProbeSection {
+    /// The line of its header.
+    pub line: usize,
+    /// What it sets for the probe.
+    pub assignments: Vec<ProbeAssignment>,
 }
 
 impl Selector {
@@ -42,6 +54,11 @@ impl Selector {
 }
 
 impl Section {
+    /// What it sets for the breaker's probe.
+    pub fn probe_assignments(&self) -> impl Iterator<Item = &ProbeAssignment> {
+        self.probe.iter().flat_map(|probe| &probe.assignments)
+    }
+
     /// How specific it is: the greater wins. The longer of two patterns is the
     /// more specific.
     pub fn rank(&self) -> (u8, usize) {
@@ -55,10 +72,19 @@ impl Section {
 
 /// The section as it stands in a file: `[breaker."pay*"]`.
 pub fn header(selector: &Selector) -> String {
+    format!("[{}]", path(selector))
+}
+
+/// Its part for the probe, as it stands in a file: `[breaker."pay*".probe]`.
+pub fn probe_header(selector: &Selector) -> String {
+    format!("[{}.probe]", path(selector))
+}
+
+fn path(selector: &Selector) -> String {
     let bare = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     match selector {
-        Selector::Defaults => "[defaults]".to_owned(),
-        Selector::Name(name) if bare(name) => format!("[breaker.{name}]"),
-        Selector::Name(name) | Selector::Pattern(name) => format!("[breaker.\"{name}\"]"),
+        Selector::Defaults => "defaults".to_owned(),
+        Selector::Name(name) if bare(name) => format!("breaker.{name}"),
+        Selector::Name(name) | Selector::Pattern(name) => format!("breaker.\"{name}\""),
     }
 }

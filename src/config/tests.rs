@@ -4,6 +4,8 @@ use super::*;
 use crate::settings::{Given, Key, Settings, resolve};
 use std::time::Duration;
 
+mod probes;
+
 fn parsed(text: &str) -> walk::Parsed {
     walk::walk(Path::new("/c.toml"), text)
 }

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::section::{Section, Selector, header};
+use super::section::{ProbeSection, Section, Selector, header, probe_header};
 use crate::error::Error;
 use crate::model::{BreakerName, name, text};
 use crate::settings::keys::{self, Form, Key};
+use crate::settings::probe::{self, ProbeAssignment, ProbeKey};
 use crate::settings::value::Raw;
 use crate::settings::{Assignment, Place, parse};
 
@@ -107,14 +108,75 @@ impl Walker {
     fn section(&mut self, selector: Selector, at: usize, table: &DeTable<'_>) {
         let header: Rc<str> = header(&selector).into();
         let mut assignments = Vec::with_capacity(table.len());
+        let mut of_probe = None;
         for pair in table.iter() {
+            if pair.0.get_ref() == "probe" {
+                of_probe = Some(pair);
+                continue;
+            }
             match self.assignment(&selector, &header, pair) {
                 Ok(assignment) => assignments.push(assignment),
                 Err(message) => self.problem(pair.0.span().start, message),
             }
         }
-        let path = Rc::clone(&self.path);
-        self.sections.push(Section { selector, path, line: self.line(at), assignments });
+        let probe = of_probe.and_then(|pair| self.probe(&selector, &mut assignments, pair));
+        let (path, line) = (Rc::clone(&self.path), self.line(at));
+        self.sections.push(Section { selector, path, line, assignments, probe });
+    }
+
+    /// The part of a section that is for the breaker's probe. What concerns the
+    /// breaker of it goes to the section's own.
+    fn probe(
+        &mut self,
+        selector: &Selector,
+        above: &mut Vec<Assignment>,
+        (key, value): Pair<'_, '_>,
+    ) -> Option<ProbeSection> {
+        let at = key.span().start;
+        let header: Rc<str> = probe_header(selector).into();
+        let DeValue::Table(table) = value.get_ref() else {
+            let found = raw(value.get_ref()).shown();
+            self.problem(at, format!("probe = {found}: not a section; allowed: {header}"));
+            return None;
+        };
+        let mut assignments = Vec::with_capacity(table.len());
+        for pair in table.iter() {
+            let is_policy = |key: &Key| probe::keys::POLICY_KEYS.contains(key);
+            let added = match Key::by_name(pair.0.get_ref()).filter(is_policy) {
+                Some(_) => self.assignment(selector, &header, pair).map(|one| above.push(one)),
+                None => self.probe_assignment(&header, pair).map(|one| assignments.push(one)),
+            };
+            if let Err(message) = added {
+                self.problem(pair.0.span().start, message);
+            }
+        }
+        assignments.sort_by_key(|one| file_line(&one.place));
+        for (one, message) in probe::conflicts(&assignments) {
+            self.problems.push((file_line(&one.place), message));
+        }
+        Some(ProbeSection { line: self.line(at), assignments })
+    }
+
+    fn probe_assignment(
+        &self,
+        header: &Rc<str>,
+        (key, value): Pair<'_, '_>,
+    ) -> Result<ProbeAssignment, String> {
+        let name = key.get_ref().as_ref();
+        let raw = raw(value.get_ref());
+        let Some(key_known) = ProbeKey::by_name(name) else {
+            return Err(format!("{} in {header}", probe::keys::unknown(name)));
+        };
+        let value = probe::parse::value(key_known, &raw).map_err(|why| {
+            let (shown, allowed) = (probe::parse::shown(key_known, &raw), key_known.allowed());
+            format!("{name} = {shown} in {header}: {why}; allowed: {allowed}")
+        })?;
+        Ok(ProbeAssignment { key: key_known, value, place: self.place(key, header) })
+    }
+
+    fn place(&self, key: &Spanned<DeString<'_>>, section: &Rc<str>) -> Place {
+        let line = self.line(key.span().start);
+        Place::File { path: Rc::clone(&self.path), line, section: Rc::clone(section) }
     }
 
     fn assignment(
@@ -133,15 +195,20 @@ impl Walker {
                 }
                 _ => String::new(),
             };
+            if dotted.is_empty() && ProbeKey::by_name(name).is_some() {
+                let name = text::excerpt(name, 40);
+                let below = probe_header(selector);
+                return Err(format!(
+                    "'{name}' in {header} is a key of a probe: put it into {below}"
+                ));
+            }
             return Err(format!("{} in {header}{dotted}", keys::unknown(name)));
         };
         let value = parse::value(key_known, &raw).map_err(|why| {
             let allowed = key_known.allowed(Form::Toml);
             format!("{name} = {} in {header}: {why}; allowed: {allowed}", raw.shown())
         })?;
-        let line = self.line(key.span().start);
-        let place = Place::File { path: Rc::clone(&self.path), line, section: Rc::clone(header) };
-        Ok(Assignment { key: key_known, value, place })
+        Ok(Assignment { key: key_known, value, place: self.place(key, header) })
     }
 
     fn problem(&mut self, at: usize, message: String) {
@@ -151,6 +218,13 @@ impl Walker {
 
     fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at) + 1
+    }
+}
+
+fn file_line(place: &Place) -> usize {
+    match place {
+        Place::File { line, .. } => *line,
+        _ => 0,
     }
 }
 

@@ -75,7 +75,9 @@ fn grow(first_ms: u64, growth: Growth, reopens: u32, cap_ms: u64) -> u64 {
     u64::try_from(period.min(cap) / PARTS_PER_MS).unwrap_or(cap_ms)
 }
 
-fn spread(period_ms: u64, jitter_hundredths: u16, draw: u64) -> u64 {
+/// A length in ms, spread to both sides by a share of it in hundredths of a
+/// percent. `draw` as for [`open_period_ms`].
+pub fn spread(period_ms: u64, jitter_hundredths: u16, draw: u64) -> u64 {
     let reach = u128::from(period_ms) * u128::from(jitter_hundredths) / 10_000;
     let offset = (u128::from(draw) * (2 * reach + 1)) >> 64;
     let spread = u128::from(period_ms) - reach + offset;

@@ -5,6 +5,7 @@
 mod manual;
 mod naive;
 mod player;
+mod probes;
 mod trials;
 
 use super::breaker::Breaker;

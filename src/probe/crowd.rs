@@ -26,6 +26,11 @@ pub trait Crowd {
 
     /// One has ended: after how long it is looked at again, if at all.
     fn end(&mut self, at: usize, report: Report) -> Option<Duration>;
+
+    /// Whether it is enough: asked after each.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Why a crowd ended.
@@ -63,15 +68,18 @@ pub fn look_at_all(
 ) -> Result<Ended, Error> {
     let runtime = runtime()?;
     let (tell, told) = channel();
+    let (enough, over) = oneshot::channel();
     thread::scope(|scope| {
         let looking = thread::Builder::new().name("probes".into()).spawn_scoped(scope, move || {
-            let ended = runtime.block_on(look(specs, bounds, tell));
+            let ended = runtime.block_on(look(specs, bounds, tell, over));
             // What a person or the time cut short is not waited for.
             runtime.shutdown_background();
             ended
         });
         let looking = looking.map_err(Error::Spawn)?;
         attend(&told, crowd);
+        // Where all are done, nobody is left to hear it.
+        let _ = enough.send(());
         looking.join().expect("the thread of the probes does not panic")
     })
 }
@@ -82,7 +90,7 @@ enum Event {
     End(usize, Box<Report>, oneshot::Sender<Option<Duration>>),
 }
 
-/// Answers until nobody is left to ask.
+/// Answers until nobody is left to ask, or it is enough.
 fn attend(told: &Receiver<Event>, crowd: &mut dyn Crowd) {
     for event in told {
         // Who was cut short meanwhile needs no answer.
@@ -96,6 +104,9 @@ fn attend(told: &Receiver<Event>, crowd: &mut dyn Crowd) {
                 let _ = answer.send(again);
             }
         }
+        if crowd.is_over() {
+            return;
+        }
     }
 }
 
@@ -103,6 +114,7 @@ async fn look(
     specs: &[Arc<Spec>],
     bounds: Bounds<'_>,
     tell: Sender<Event>,
+    over: oneshot::Receiver<()>,
 ) -> Result<Ended, Error> {
     let stop = Stop::of(bounds.stop)?;
     let net = Arc::new(Net::default());
@@ -128,6 +140,7 @@ async fn look(
     };
     tokio::select! {
         () = all => Ok(Ended::Done),
+        _ = over => Ok(Ended::Done),
         () = time_up => Ok(Ended::TimeUp),
         () = stop.wished() => Ok(Ended::Wished),
     }

@@ -75,7 +75,7 @@ pub struct Http {
     pub statuses: Vec<RangeInclusive<u16>>,
     /// What else is expected of the answer.
     pub expected: Vec<Expected>,
-    /// With TLS: a certificate with fewer days than this is unhealthy.
+    /// By TLS, a certificate that is good for fewer days is unhealthy.
     pub days_min: u32,
 }
 
@@ -181,6 +181,40 @@ impl Spec {
             What::Command(_) => "command",
         }
     }
+}
+
+impl Spec {
+    /// What is looked at, for people: without a password, and of a command only
+    /// its name.
+    pub fn target(&self) -> String {
+        match &self.what {
+            What::Http(http) => shown(&http.url),
+            What::Tcp(at) => at.to_string(),
+            What::Unix(path) => path.display().to_string(),
+            What::Tls(tls) => tls.at.to_string(),
+            What::Grpc(grpc) if grpc.service.is_empty() => grpc.at.to_string(),
+            What::Grpc(grpc) => format!("{}/{}", grpc.at, grpc.service),
+            What::Dns(Dns { name, server: Some(server), .. }) => format!("{name}@{server}"),
+            What::Dns(dns) => dns.name.clone(),
+            What::Command(command) => {
+                let name = command.argv.first().map(|name| name.to_string_lossy());
+                name.unwrap_or_default().into_owned()
+            }
+        }
+    }
+}
+
+/// A URL as people may see it: without what may be a secret.
+pub(super) fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Where a URL has no place for them, there is nothing to take away.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    if shown.query().is_some() {
+        shown.set_query(Some("..."));
+    }
+    shown.set_fragment(None);
+    shown.to_string()
 }
 
 // The values of headers, bodies and arguments may be secret.

@@ -5,6 +5,7 @@ pub mod cache;
 mod grid;
 pub mod jobs;
 pub mod json;
+pub mod probe;
 pub mod sentence;
 pub mod table;
 pub mod timeline;

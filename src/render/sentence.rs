@@ -1,8 +1,10 @@
 //! A breaker in one line of words.
 
+use std::time::Duration;
+
 use super::times::rough;
-use crate::model::text::excerpt;
-use crate::model::{Hold, State, View};
+use crate::model::text::{duration, excerpt};
+use crate::model::{Hold, Outcome, State, View};
 
 const WHO_CHARS_MAX: usize = 32;
 const COMMENT_CHARS_MAX: usize = 80;
@@ -26,6 +28,37 @@ pub fn of(view: &View) -> String {
             };
             format!("{}: {what}{}", hold.name(), held_by(view))
         }
+    }
+}
+
+/// How a breaker stands that somebody waited for in vain, for so long.
+pub fn still(view: &View, waited: Duration) -> String {
+    let begin = format!("still {} after {}", view.state.name(), duration(waited));
+    match view.state {
+        State::Closed => begin,
+        State::Open => match view.retry_after_ms {
+            Some(left_ms) if left_ms > 0 => format!("{begin}: next trial in {}", rough(left_ms)),
+            _ => format!("{begin}: a trial is due"),
+        },
+        State::HalfOpen => format!("{begin}: {} of its trials under way", view.round.in_flight),
+        State::Held(_) => format!("{begin}: held{}", held_by(view)),
+    }
+}
+
+/// The same where it was healthy probes that somebody waited for.
+pub fn not_healthy(view: &View, waited: Duration) -> String {
+    format!("{}, and not healthy after {}", view.state.name(), duration(waited))
+}
+
+/// What the latest probe said.
+pub fn last_probe(view: &View) -> String {
+    match view.last_probe {
+        None => "never probed".to_owned(),
+        Some(last) => match (last.outcome, last.in_a_row) {
+            (Outcome::Success | Outcome::Ignored, _) => "the last probe succeeded".to_owned(),
+            (Outcome::Failure, 1) => "the last probe failed".to_owned(),
+            (Outcome::Failure, count) => format!("the last {count} probes failed"),
+        },
     }
 }
 

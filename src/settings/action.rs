@@ -160,15 +160,24 @@ fn cache(raw: &Raw<'_>, ttl: &OsStr) -> Result<Action, Why> {
 }
 
 fn shell(command: &OsStr) -> Result<Action, Why> {
+    shell_words(command).map(Action::Run)
+}
+
+/// A command that is one text, as the words that are run.
+pub(super) fn shell_words(command: &OsStr) -> Result<Vec<OsString>, Why> {
     if command.as_bytes().trim_ascii().is_empty() {
         return Err("the command is empty".into());
     }
     let words = SHELL.iter().map(OsStr::new).chain([command]);
-    words.map(word_of_command).collect::<Result<_, _>>().map(Action::Run)
+    words.map(word_of_command).collect()
+}
+
+fn program(words: &[Raw<'_>]) -> Result<Action, Why> {
+    program_words(words).map(Action::Run)
 }
 
 /// A command as words: a program and its arguments, run without a shell.
-fn program(words: &[Raw<'_>]) -> Result<Action, Why> {
+pub(super) fn program_words(words: &[Raw<'_>]) -> Result<Vec<OsString>, Why> {
     let mut command = Vec::with_capacity(words.len());
     for word in words {
         let Raw::Text(text) = word else {
@@ -177,7 +186,7 @@ fn program(words: &[Raw<'_>]) -> Result<Action, Why> {
         command.push(word_of_command(OsStr::new(*text))?);
     }
     match command.first() {
-        Some(program) if !program.is_empty() => Ok(Action::Run(command)),
+        Some(program) if !program.is_empty() => Ok(command),
         _ => Err("the command is empty".into()),
     }
 }
@@ -216,7 +225,7 @@ impl fmt::Display for Chain<'_> {
 }
 
 /// A text or a list of texts in TOML, with nothing in it that steers a terminal.
-fn toml(value: &serde_json::Value) -> String {
+pub(super) fn toml(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Array(items) => {
             format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", "))

@@ -105,7 +105,7 @@ fn window(raw: &Raw<'_>) -> Result<WindowSize, Why> {
     Ok(WindowSize::Millis(ms))
 }
 
-fn count(raw: &Raw<'_>, min: u32, max: u32) -> Result<u32, Why> {
+pub(super) fn count(raw: &Raw<'_>, min: u32, max: u32) -> Result<u32, Why> {
     let number = match raw {
         Raw::Integer(number, _) => *number,
         Raw::Word(word) if is_integer(utf8(word)?) => utf8(word)?.parse().ok(),
@@ -119,7 +119,7 @@ fn count(raw: &Raw<'_>, min: u32, max: u32) -> Result<u32, Why> {
         .ok_or_else(|| OUT_OF_RANGE.into())
 }
 
-fn percent(raw: &Raw<'_>) -> Result<Percent, Why> {
+pub(super) fn percent(raw: &Raw<'_>) -> Result<Percent, Why> {
     let text = match raw {
         Raw::Word(word) => utf8(word)?,
         Raw::Text(text) | Raw::Float(text) => text,
@@ -154,7 +154,7 @@ fn growth(raw: &Raw<'_>) -> Result<Growth, Why> {
         .ok_or_else(|| OUT_OF_RANGE.into())
 }
 
-fn duration(raw: &Raw<'_>, min: Duration) -> Result<Duration, Why> {
+pub(super) fn duration(raw: &Raw<'_>, min: Duration) -> Result<Duration, Why> {
     match raw {
         Raw::Word(word) => duration_word(word, min),
         Raw::Text(text) => duration_text_within(text, min),
@@ -253,7 +253,7 @@ fn choice<T>(raw: &Raw<'_>, from_name: fn(&str) -> Option<T>) -> Result<T, Why> 
     from_name(name).ok_or_else(|| "no such choice".into())
 }
 
-fn switch(raw: &Raw<'_>) -> Result<bool, Why> {
+pub(super) fn switch(raw: &Raw<'_>) -> Result<bool, Why> {
     match raw {
         Raw::Boolean(value) => Ok(*value),
         Raw::Word(word) => utf8(word)?.parse().map_err(|_| "no such choice".into()),
@@ -265,10 +265,7 @@ fn switch(raw: &Raw<'_>) -> Result<bool, Why> {
 fn names(raw: &Raw<'_>) -> Result<Vec<String>, Why> {
     let mut names: Vec<String> = Vec::new();
     let mut add = |name: &str| {
-        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && (1..=NAME_BYTES_MAX).contains(&name.len());
-        if !is_name {
+        if !is_variable(name) {
             return Err(format!("'{}': not a variable's name", text::excerpt(name, 40)));
         }
         if name == "none" {
@@ -298,6 +295,13 @@ fn names(raw: &Raw<'_>) -> Result<Vec<String>, Why> {
         other => return Err(wrong_type(other)),
     }
     Ok(names)
+}
+
+/// Whether it can be the name of an environment variable.
+pub(super) fn is_variable(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && (1..=NAME_BYTES_MAX).contains(&name.len())
 }
 
 /// A plain decimal number times ten to the power of `places`, exactly.

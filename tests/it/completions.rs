@@ -106,6 +106,16 @@ ask cb queue add pay cat f
 ask cb queue list --state fa
 ask cb exec --on-open ca
 ask cb exec --drain m
+ask cb prob
+ask cb probe p
+ask cb probe --expect-j
+ask cb probe --record C
+ask cb probe --ca f
+ask cb probe --tcp h:1 pay -- only-on-th
+ask cb probe -- cat f
+ask cb probe --insecure=f
+ask cb wait --until h
+ask cb wait pay m
 "#;
 
 #[test]
@@ -129,6 +139,16 @@ fn bash_completes() {
         "failed",
         "cache",
         "manual",
+        "probe",
+        "pay",
+        "--expect-json",
+        "CAA CNAME",
+        "folder/ file1",
+        "only-on-this-desk",
+        "folder/ file1",
+        "--insecure=false",
+        "healthy",
+        "mail",
     ];
     let said = said(&output);
     let lines: Vec<_> = said.lines().map(sorted).collect();

@@ -107,6 +107,72 @@ fn show_tells_each_value_and_its_place() {
 }
 
 #[test]
+fn show_tells_of_the_probe_and_of_no_secret() {
+    let home = Home::new();
+    let path = home.file(
+        ".config/cb/config.toml",
+        "[defaults.probe]\ntimeout = '2s'\n[breaker.pay.probe]\nhttp = 'https://u:secret@h/up'\n\
+         header = ['Authorization: secret', 'X-A: b']\nbody = 'secret'\nrise = 3\n\
+         expect_status = ['200-204', 304]\n",
+    );
+    let output = home.cb(&["config", "show", "pay"]).output().expect("cb runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let has = |key: &str, value: &str, place: &str| {
+        let line = said.lines().find(|line| line.starts_with(&format!("{key} ")));
+        let line = line.unwrap_or_else(|| panic!("no {key}: {said}"));
+        let rest = line[key.len()..].trim_start().strip_prefix(value).expect(line);
+        assert_eq!(rest.trim_start(), place, "{line}");
+    };
+    let at = |line: u32, section: &str| format!("{}:{line} {section}", path.display());
+    has("rise", "3", &at(7, "[breaker.pay.probe]"));
+    has("probe.http", "https://...@h/up", &at(4, "[breaker.pay.probe]"));
+    has("probe.timeout", "2s", &at(2, "[defaults.probe]"));
+    has("probe.header", "authorization, x-a", &at(5, "[breaker.pay.probe]"));
+    has("probe.body", "(6 bytes)", &at(6, "[breaker.pay.probe]"));
+    has("probe.method", "POST", "default");
+    has("probe.expect_status", "200-204, 304", &at(8, "[breaker.pay.probe]"));
+    assert!(!said.contains("secret") && !said.contains("probe.record"), "{said}");
+
+    let json = |name: &str| -> serde_json::Value {
+        let output = home.cb(&["config", "show", name, "--json"]).output().expect("cb runs");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let pay = json("pay");
+    assert!(!pay.to_string().contains("secret"), "{pay}");
+    let probe = |key: &str| {
+        let all = pay["probe"].as_array().expect("a list");
+        all.iter().find(|one| one["key"] == key).unwrap_or_else(|| panic!("no {key}")).clone()
+    };
+    assert_eq!(probe("header")["value"], serde_json::json!(["authorization", "x-a"]));
+    assert_eq!(probe("expect_status")["value"], serde_json::json!(["200-204", "304"]));
+    assert_eq!(probe("timeout")["source"]["section"], "[defaults.probe]");
+    assert_eq!(probe("insecure")["value"], false);
+    assert_eq!(probe("body_max")["value"], 1 << 20);
+    assert!(probe("ca")["value"].is_null());
+    assert!(json("mail")["probe"].is_null());
+}
+
+#[test]
+fn check_tells_what_is_wrong_with_probes() {
+    let home = Home::new();
+    let path = home.file(
+        ".config/cb/config.toml",
+        "[breaker.pay.probe]\nhttp = 'localhost/up'\ntcp = 'h:1'\nexpct_status = 200\n",
+    );
+    let at = |line: u32, rest: &str| format!("error: {}:{line}: {rest}", path.display());
+    let summary = format!("cb: {}: cb cannot use this file", path.display());
+    let all = [
+        at(2, "http = \"localhost/up\" in [breaker.pay.probe]: no scheme; allowed: a URL"),
+        at(4, "unknown key 'expct_status'; did you mean 'expect_status'? in [breaker.pay.probe]"),
+    ];
+    for expected in &all {
+        check(&mut home.cb(&["config", "check"]), 125, expected, &summary);
+    }
+    home.file(".config/cb/config.toml", "[breaker.pay.probe]\ntcp = 'h:1'\n");
+    check(&mut home.cb(&["config", "check"]), 0, "ok: ", "");
+}
+
+#[test]
 fn check_lists_every_problem_and_fails() {
     let home = Home::new();
     check(&mut home.cb(&["config", "check"]), 0, "ok: no config file; the defaults hold\n", "");

@@ -430,6 +430,58 @@ time metrics-only              0s    0.0%
 }
 
 #[test]
+fn a_timeline_tells_what_probes_did_to_an_open_period() {
+    let trace = r#"{"t":0,"op":"trip"}
+{"t":1000,"op":"call","outcome":"failure"}
+{"t":2000,"op":"probe","outcome":"failure","retry_after_ms":60000}
+{"t":3000,"op":"probe","outcome":"success"}
+{"t":4000,"op":"probe","outcome":"success","duration_ms":9}
+{"t":5000,"op":"call","outcome":"success"}
+{"t":6000,"op":"probe","outcome":"failure"}
+{"t":7000,"op":"trip"}
+{"t":8000,"op":"probe","outcome":"success"}
+"#;
+    insta::assert_snapshot!(simulate([], trace).code(0).stderr("").stdout_text(), @r#"
+  0:00:00.000  closed        start of the trace
+  0:00:00.000  open          by hand; next trial at 0:00:30.000
+  0:00:02.000  open          the server asked to be left alone, after 1 rejected call; next trial at 0:01:02.000
+  0:00:04.000  open          a trial is due, by probes that succeeded
+  0:00:05.000  half-open     a trial was due
+  0:00:05.000  closed        the trial succeeded
+  0:00:07.000  open          by hand; next trial at 0:00:37.000
+  0:00:08.000  open          end of the trace
+
+calls made        2
+calls rejected    1
+failures avoided  1   rejected calls that would have failed
+successes missed  0   rejected calls that would have succeeded
+times opened      2
+
+time closed       2s   25.0%
+time open         6s   75.0%
+time half-open    0s    0.0%
+"#);
+}
+
+#[test]
+fn a_probe_has_fields_of_its_own() {
+    let probe = |rest: &str| format!("{{\"t\":0,\"op\":\"probe\"{rest}}}");
+    check_refused(probe(""), "stdin:1: no \"outcome\": one of success, failure, ignored");
+    check_refused(
+        probe(",\"outcome\":\"success\",\"retry_after_ms\":\"30s\""),
+        "stdin:1: \"retry_after_ms\" is \"30s\": a whole number of ms from 0 is allowed",
+    );
+    check_refused(
+        probe(",\"outcome\":\"success\",\"id\":\"a\""),
+        "stdin:1: \"id\" is not a field of op \"probe\"",
+    );
+    check_refused(
+        "{\"t\":0,\"op\":\"call\",\"outcome\":\"failure\",\"retry_after_ms\":5}",
+        "stdin:1: \"retry_after_ms\" is not a field of op \"call\"",
+    );
+}
+
+#[test]
 fn a_check_is_no_rejected_call() {
     let trace =
         "{\"t\":0,\"op\":\"trip\"}\n{\"t\":1,\"op\":\"check\"}\n{\"t\":2,\"op\":\"reset\"}\n";

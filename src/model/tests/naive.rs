@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use crate::model::backoff::{mix, open_period_ms};
-use crate::model::breaker::{Breaker, Holder, Manual, Permit, Recorded, Rejection, Verdict};
+use crate::model::breaker::{Breaker, Holder, Manual, Permit, ProbeEffect, ProbePermit};
+use crate::model::breaker::{Recorded, Rejection, Verdict};
 use crate::model::policy::{Growth, Percent, WindowSize};
 use crate::model::{Finished, Hold, Now, Outcome, Policy, Reason, State, Transition};
 
@@ -45,6 +46,12 @@ struct Naive {
     stale: u64,
     opened: u64,
     results: [u64; 3],
+    /// What each probe said since the last transition, while open.
+    looks: Vec<bool>,
+    /// When the last transition was.
+    since_ms: u64,
+    /// What every probe said that said something, the latest last.
+    said: Vec<(u64, Outcome)>,
     made: Vec<(State, State, Reason, u64)>,
 }
 
@@ -68,6 +75,9 @@ impl Naive {
             stale: 0,
             opened: 0,
             results: [0; 3],
+            looks: Vec::new(),
+            since_ms: 0,
+            said: Vec::new(),
             made: Vec::new(),
         }
     }
@@ -85,6 +95,8 @@ impl Naive {
         let from = self.state();
         self.mode = mode;
         self.generation += 1;
+        self.looks.clear();
+        self.since_ms = at_ms;
         let to = self.state();
         self.opened += u64::from(to == State::Open);
         self.made.push((from, to, reason, at_ms));
@@ -362,6 +374,67 @@ impl Naive {
         }
     }
 
+    /// What a probe gets: `None` where it only looks.
+    fn begin_probe(&mut self, policy: &Policy, now_ms: u64) -> Option<Permit> {
+        let is_call = match &self.mode {
+            Mode::Closed => true,
+            Mode::HalfOpen { flying, good, bad, .. } => {
+                good + bad + (flying.len() as u32) < policy.half_open_calls
+            }
+            Mode::Open { .. } | Mode::Held { .. } => false,
+        };
+        is_call.then(|| self.admit(policy, now_ms).expect("a call passes, or a trial is free"))
+    }
+
+    fn end_probe(
+        &mut self,
+        policy: &Policy,
+        now: Now,
+        permit: ProbePermit,
+        end: &ProbeEnd,
+    ) -> (Recorded, Option<ProbeEffect>) {
+        let (outcome, took) = (end.outcome, Duration::from_millis(end.took_ms));
+        if outcome != Outcome::Ignored {
+            self.said.push((now.at_ms, outcome));
+        }
+        let (is_current, recorded) = match permit {
+            ProbePermit::Call(call) => {
+                let is_current = call.generation == self.generation;
+                (is_current, self.record(policy, now, call, outcome, took))
+            }
+            ProbePermit::Look { generation, .. } if generation == self.generation => {
+                (true, Recorded::Uncounted)
+            }
+            ProbePermit::Look { .. } => (false, Recorded::Stale),
+        };
+        let Mode::Open { retry_at_ms } = self.mode else { return (recorded, None) };
+        if !is_current || outcome == Outcome::Ignored {
+            return (recorded, None);
+        }
+        if outcome == Outcome::Failure {
+            let latest = self.since_ms + policy.open_for.max(policy.open_max).as_millis() as u64;
+            let asked = end.after_ms.map_or(0, |wait_ms| (now.at_ms + wait_ms).min(latest));
+            self.looks.push(false);
+            self.mode = Mode::Open { retry_at_ms: retry_at_ms.max(asked) };
+            return (recorded, (asked > retry_at_ms).then_some(ProbeEffect::RetryLater));
+        }
+        // A slow success can open the breaker too, and is no look at what it opened.
+        let ProbePermit::Look { .. } = permit else { return (recorded, None) };
+        let slow = policy.slow_call.is_some_and(|limit| took > limit);
+        self.looks.push(policy.slow_rate.is_zero() || !slow);
+        let good = self.looks.iter().rev().take_while(|good| **good).count();
+        if good == 0 || good < policy.rise as usize {
+            return (recorded, None);
+        }
+        if policy.probe_closes {
+            self.empty();
+            self.become_(Mode::Closed, Reason::Probe, now.at_ms);
+            return (recorded, Some(ProbeEffect::Closed));
+        }
+        self.mode = Mode::Open { retry_at_ms: retry_at_ms.min(now.at_ms) };
+        (recorded, (retry_at_ms > now.at_ms).then_some(ProbeEffect::TrialDue))
+    }
+
     fn trip(&mut self, policy: &Policy, now: Now, lasting: Option<u64>) {
         if let Mode::Open { retry_at_ms } = &mut self.mode {
             if let Some(lasting) = lasting {
@@ -401,9 +474,19 @@ impl Naive {
     }
 }
 
+/// How a probe ends.
+#[derive(Clone, Copy, Debug)]
+struct ProbeEnd {
+    outcome: Outcome,
+    took_ms: u64,
+    after_ms: Option<u64>,
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Admit,
+    Look,
+    Looked { pick: usize, end: ProbeEnd },
     Record { pick: usize, outcome: Outcome, took_ms: u64 },
     Lose { pick: usize },
     Trip(Option<u64>),
@@ -432,8 +515,12 @@ fn ops(window: WindowSize) -> impl Strategy<Value = Vec<Op>> {
         WindowSize::Calls(_) => calls().boxed(),
         WindowSize::Millis(_) => prop_oneof![6 => Just(window), 1 => calls()].boxed(),
     };
+    let end = (outcome.clone(), prop_oneof![0..20u64, Just(10)], prop::option::of(0..3_000u64))
+        .prop_map(|(outcome, took_ms, after_ms)| ProbeEnd { outcome, took_ms, after_ms });
     let op = prop_oneof![
         30 => Just(Op::Admit),
+        12 => Just(Op::Look),
+        14 => (0..4usize, end).prop_map(|(pick, end)| Op::Looked { pick, end }),
         40 => (0..12usize, outcome, prop_oneof![0..20u64, Just(10)])
             .prop_map(|(pick, outcome, took_ms)| Op::Record { pick, outcome, took_ms }),
         6 => (0..12usize).prop_map(|pick| Op::Lose { pick }),
@@ -499,6 +586,7 @@ struct Pair {
     naive: Naive,
     policy: Policy,
     permits: Vec<Permit>,
+    probes: Vec<ProbePermit>,
     now: Now,
 }
 
@@ -544,6 +632,32 @@ impl Pair {
                 self.naive.settle(policy, now);
                 let expected = self.naive.record(policy, now, permit, *outcome, took);
                 assert_eq!(step.value, expected);
+                step.transitions
+            }
+            Op::Look => {
+                let step = self.real.begin_probe(policy, now, Holder::Process);
+                self.naive.settle(policy, now);
+                let generation = self.naive.generation;
+                let expected = match self.naive.begin_probe(policy, now_ms) {
+                    Some(permit) => ProbePermit::Call(permit),
+                    None => ProbePermit::Look { born_ms: 0, generation },
+                };
+                assert_eq!(step.value, expected);
+                self.probes.push(expected);
+                if let ProbePermit::Call(permit) = expected {
+                    self.permits.push(permit);
+                }
+                step.transitions
+            }
+            Op::Looked { pick, end } => {
+                let Some(last) = self.probes.len().checked_sub(1) else { return Vec::new() };
+                let permit = self.probes[last - pick.min(&last)];
+                let call = Finished::new(end.outcome, Duration::from_millis(end.took_ms));
+                let wait = end.after_ms.map(Duration::from_millis);
+                let step = self.real.end_probe(policy, now, permit, &call, wait);
+                self.naive.settle(policy, now);
+                let expected = self.naive.end_probe(policy, now, permit, end);
+                assert_eq!((step.value.recorded, step.value.effect), expected);
                 step.transitions
             }
             Op::Lose { pick } => {
@@ -626,6 +740,10 @@ fn compare(real: &Breaker, naive: &Naive, policy: &Policy, now: Now) {
         _ => None,
     };
     assert_eq!(view.would_trip, would);
+    let last = view.last_probe.map(|last| (last.at_ms, last.outcome));
+    assert_eq!(last, naive.said.last().copied());
+    let same = naive.said.iter().rev().take_while(|said| Some(said.1) == last.map(|last| last.1));
+    assert_eq!(view.last_probe.map_or(0, |last| last.in_a_row as usize), same.count());
 }
 
 /// However it stands: after enough time a call is admitted, unless a person
@@ -651,6 +769,7 @@ proptest! {
             naive: Naive::new(policy.window),
             policy,
             permits: Vec::new(),
+            probes: Vec::new(),
             now: Now::at(0),
         };
         for (count, op) in ops.iter().enumerate() {

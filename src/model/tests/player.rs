@@ -1,17 +1,20 @@
 //! Plays a trace of text lines on a breaker and compares what comes of each.
 //!
 //! A line is `TIME OP -> FACTS`. The ops: `call OUTCOME [MS]`, `start ID`,
-//! `finish ID OUTCOME [MS]`, `lose ID`, `trip [for MS]`, `reset`, `hold STATE
+//! `finish ID OUTCOME [MS]`, `probe OUTCOME [MS] [after MS]`, `look ID`,
+//! `looked ID OUTCOME [MS] [after MS]`, `lose ID`, `trip [for MS]`, `reset`, `hold STATE
 //! [for MS]`, `release`, `turn-away`, `view`, `policy KEY=VALUE...` (and keeps the rest).
 //! The facts: what came of it (`admitted`, `counted`, `uncounted`, `stale`,
-//! `rejected:...`), every transition (`from>to:reason`, `@TIME` if it matters),
+//! `rejected:...`; of a probe `call`, `trial` or `looks`, and `due`, `closed` or
+//! `later`), every transition (`from>to:reason`, `@TIME` if it matters),
 //! and any fields of the view after it (`calls=3`). What came of a line and its
 //! transitions must be stated in full.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::model::breaker::{Breaker, Holder, Manual, Permit, Recorded, Rejection, Verdict};
+use crate::model::breaker::{Breaker, Holder, Manual, Permit, ProbeEffect, ProbePermit};
+use crate::model::breaker::{Recorded, Rejection, Verdict};
 use crate::model::policy::{Growth, Percent, WindowSize};
 use crate::model::totals::Totals;
 use crate::model::{Finished, Hold, Now, Outcome, Policy, Step, Transition, View};
@@ -23,6 +26,7 @@ pub struct Player {
     /// The draw of chance that each step gets.
     pub draw: u64,
     permits: HashMap<String, Permit>,
+    looks: HashMap<String, ProbePermit>,
 }
 
 /// Plays a trace, a line each line.
@@ -90,6 +94,8 @@ fn change(policy: &mut Policy, text: &str) {
             }
             "success_threshold" => policy.success_threshold = number() as u32,
             "permit_ttl" => policy.permit_ttl = millis(),
+            "rise" => policy.rise = number() as u32,
+            "probe_closes" => policy.probe_closes = value == "true",
             other => panic!("no such key: {other}"),
         }
     }
@@ -102,7 +108,8 @@ fn decimal(text: &str, places: usize) -> u64 {
 
 impl Player {
     pub fn new(policy: Policy) -> Self {
-        Player { breaker: Breaker::new(Now::at(0)), policy, draw: 0, permits: HashMap::new() }
+        let (permits, looks) = (HashMap::new(), HashMap::new());
+        Player { breaker: Breaker::new(Now::at(0)), policy, draw: 0, permits, looks }
     }
 
     /// Plays one line.
@@ -169,6 +176,18 @@ impl Player {
                 let permit = self.permits[*id];
                 self.record(permit, rest, now, now.at_ms.saturating_sub(permit.started_ms))
             }
+            ["probe", rest @ ..] => {
+                let (permit, said, mut transitions) = self.begin_probe(now);
+                let (ended, more) = self.end_probe(permit, rest, now);
+                transitions.extend(more);
+                (format!("{said} {ended}"), transitions)
+            }
+            ["look", id] => {
+                let (permit, said, transitions) = self.begin_probe(now);
+                self.looks.insert((*id).to_owned(), permit);
+                (said, transitions)
+            }
+            ["looked", id, rest @ ..] => self.end_probe(self.looks[*id], rest, now),
             ["turn-away"] => {
                 let step = self.breaker.turn_away(&self.policy, now);
                 (rejected(step.value), step.transitions)
@@ -207,6 +226,40 @@ impl Player {
         (permit, said, step.transitions)
     }
 
+    fn begin_probe(&mut self, now: Now) -> (ProbePermit, String, Vec<Transition>) {
+        let step = self.breaker.begin_probe(&self.policy, now, Holder::Process);
+        let said = match step.value {
+            ProbePermit::Call(permit) if permit.trial.is_some() => "trial",
+            ProbePermit::Call(_) => "call",
+            ProbePermit::Look { .. } => "looks",
+        };
+        (step.value, said.to_owned(), step.transitions)
+    }
+
+    fn end_probe(
+        &mut self,
+        permit: ProbePermit,
+        words: &[&str],
+        now: Now,
+    ) -> (String, Vec<Transition>) {
+        let millis = |ms: &str| Duration::from_millis(ms.parse().expect("ms"));
+        let (words, wait) = match words {
+            [words @ .., "after", ms] => (words, Some(millis(ms))),
+            words => (words, None),
+        };
+        let outcome = Outcome::from_name(words[0]).expect("an outcome");
+        let took = words.get(1).map_or(Duration::ZERO, |word| millis(word));
+        let call = Finished::new(outcome, took);
+        let step = self.breaker.end_probe(&self.policy, now, permit, &call, wait);
+        let effect = match step.value.effect {
+            Some(ProbeEffect::TrialDue) => " due",
+            Some(ProbeEffect::Closed) => " closed",
+            Some(ProbeEffect::RetryLater) => " later",
+            None => "",
+        };
+        (format!("{}{effect}", said_of(step.value.recorded)), step.transitions)
+    }
+
     fn record(
         &mut self,
         permit: Permit,
@@ -218,12 +271,7 @@ impl Player {
         let took_ms = words.get(1).map_or(took_ms, |word| word.parse().expect("ms"));
         let call = Finished::new(outcome, Duration::from_millis(took_ms));
         let step = self.breaker.record(&self.policy, now, permit, &call);
-        let said = match step.value {
-            Recorded::Counted => "counted",
-            Recorded::Uncounted => "uncounted",
-            Recorded::Stale => "stale",
-        };
-        (said.to_owned(), step.transitions)
+        (said_of(step.value).to_owned(), step.transitions)
     }
 
     fn field(&self, view: &View, key: &str) -> String {
@@ -258,12 +306,25 @@ impl Player {
             "last_failure" => or_dash(
                 view.last_failure.map(|last| format!("{}/{}", last.at_ms, last.duration_ms)),
             ),
+            "probe" => or_dash(view.last_probe.map(|last| {
+                let slow = if last.slow { "/slow" } else { "" };
+                let (said, in_a_row) = (last.outcome.name(), last.in_a_row);
+                format!("{said}x{in_a_row}@{}/{}{slow}", last.at_ms, last.duration_ms)
+            })),
             "slow_total" => view.totals.slow.to_string(),
             other => match total(other) {
                 Some(index) => view.totals.counts()[index].to_string(),
                 None => panic!("no such fact: {other}"),
             },
         }
+    }
+}
+
+fn said_of(recorded: Recorded) -> &'static str {
+    match recorded {
+        Recorded::Counted => "counted",
+        Recorded::Uncounted => "uncounted",
+        Recorded::Stale => "stale",
     }
 }
 

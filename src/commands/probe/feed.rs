@@ -1,0 +1,126 @@
+//! What a breaker is told of a probe: its permit before, its result after. That it
+//! cannot be told takes nothing from the answer.
+
+use crate::cli::Places;
+use crate::commands::background::Background;
+use crate::commands::operate::operate;
+use crate::error::Error;
+use crate::model::breaker::{Holder, ProbePermit, Recorded};
+use crate::model::{BreakerName, Finished, Outcome, State, Transition};
+use crate::probe::{Report, Verdict};
+use crate::process::Startup;
+use crate::render::probe::Fed;
+use crate::settings::Settings;
+use crate::store::{Absent, FileStore, Keep, PermitFile};
+
+/// A probe that says nothing.
+const NOTHING: Finished = Finished::new(Outcome::Ignored, std::time::Duration::ZERO);
+
+/// A breaker that hears of its probes.
+pub struct Listener<'a> {
+    pub name: &'a BreakerName,
+    pub settings: &'a Settings,
+    pub store: &'a FileStore,
+    pub places: &'a Places,
+    pub startup: &'a Startup,
+}
+
+/// A probe under way.
+pub struct Ticket {
+    permit: ProbePermit,
+    /// The kernel's hold on the permit, for the life of the probe.
+    held: Option<PermitFile>,
+    before: State,
+    transitions: Vec<Transition>,
+}
+
+impl Listener<'_> {
+    /// A probe begins.
+    ///
+    /// # Errors
+    ///
+    /// What the store cannot do.
+    pub fn begin(&self, notices: &mut Vec<String>) -> Result<Ticket, Error> {
+        let policy = &self.settings.policy;
+        let how = (Absent::Create, Keep::State);
+        let done = operate(self.store, self.name, how, policy, |breaker, now| {
+            let step = breaker.begin_probe(policy, now, Holder::Process);
+            step.map(|permit| (permit, breaker.state()))
+        })?;
+        notices.extend(done.receipt.notices.iter().map(ToString::to_string));
+        let (permit, before) = done.value;
+        Ok(Ticket { permit, held: done.receipt.permit, before, transitions: done.transitions })
+    }
+
+    /// A probe has ended.
+    ///
+    /// # Errors
+    ///
+    /// What the store cannot do.
+    pub fn end(
+        &self,
+        ticket: Ticket,
+        report: &Report,
+        notices: &mut Vec<String>,
+    ) -> Result<Fed, Error> {
+        let Ticket { permit, held, before, mut transitions } = ticket;
+        let policy = &self.settings.policy;
+        let (call, retry_after) = (finished(report), report.retry_after);
+        let how = (Absent::Refuse, Keep::State);
+        let done = operate(self.store, self.name, how, policy, |breaker, now| {
+            let step = breaker.end_probe(policy, now, permit, &call, retry_after);
+            let view = breaker.view(policy, now);
+            step.map(|probed| (probed, view))
+        });
+        // Only now: until it is recorded, this trial is not lost.
+        drop(held);
+        let done = done?;
+        notices.extend(done.receipt.notices.iter().map(ToString::to_string));
+        transitions.extend(done.transitions);
+        notices.extend(self.drain(&transitions));
+        let (probed, view) = done.value;
+        Ok(Fed {
+            before,
+            after: view.state,
+            why: transitions.last().map(|last| last.reason),
+            recorded: probed.recorded == Recorded::Counted,
+            effect: probed.effect,
+            retry_after_ms: view.retry_after_ms,
+        })
+    }
+
+    /// A probe was cut short: its permit is free again.
+    ///
+    /// # Errors
+    ///
+    /// What the store cannot do.
+    pub fn abandon(&self, ticket: Ticket) -> Result<(), Error> {
+        let policy = &self.settings.policy;
+        let how = (Absent::Refuse, Keep::State);
+        operate(self.store, self.name, how, policy, |breaker, now| {
+            breaker.end_probe(policy, now, ticket.permit, &NOTHING, None)
+        })?;
+        Ok(())
+    }
+
+    /// What waited for this breaker to close is replayed.
+    fn drain(&self, transitions: &[Transition]) -> Option<String> {
+        let Listener { store, name, settings, places, startup } = self;
+        Background { store, name, settings, places, startup }.after(transitions)
+    }
+}
+
+/// What the machine is told of a probe.
+fn finished(report: &Report) -> Finished {
+    Finished {
+        outcome: match report.verdict {
+            Verdict::Healthy | Verdict::Warning => Outcome::Success,
+            Verdict::Unhealthy => Outcome::Failure,
+            Verdict::Unknown => Outcome::Ignored,
+        },
+        duration: report.duration,
+        exit_code: report.detail.exit_code,
+        signal: report.detail.signal,
+        timed_out: report.timed_out,
+    }
+}

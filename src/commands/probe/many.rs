@@ -1,0 +1,266 @@
+//! Many probes side by side, and probes again and again.
+
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::station::{Begun, Station};
+use super::targets::Target;
+use super::{Teller, end_as_asked, status};
+use crate::clock::{Clock, SystemClock};
+use crate::commands::output::Output;
+use crate::error::Error;
+use crate::model::State;
+use crate::model::backoff::spread;
+use crate::probe::{Bounds, Crowd, Ended, Report, look_at_all};
+use crate::process;
+use crate::render::probe::{self as show, Probed};
+
+/// However short the interval: a target has so much rest.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// `--output` is written no more often while results come.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at all of them: once, or until a person ends it.
+pub fn run(
+    station: &Station<'_>,
+    teller: &Teller<'_>,
+    targets: &[Target],
+    out: &mut Output,
+) -> Result<i32, Error> {
+    let stop = process::listen_by_descriptor(station.startup)?;
+    let at_once_max = teller.at_once_max()?;
+    let bounds = Bounds { at_once_max, time: None, stop: stop.as_fd() };
+    let specs: Vec<_> = targets.iter().map(|target| Arc::clone(&target.spec)).collect();
+    let mut round = Round::new(station, teller, targets, out);
+    let ended = look_at_all(&specs, bounds, &mut round);
+    round.give_up_rest();
+    // From here on a signal ends cb as it would any program.
+    let asked = process::is_asked_to_end();
+    if !asked {
+        station.startup.unblock_signals();
+    }
+    let told = round.tell_end();
+    match ended? {
+        Ended::Wished => Ok(end_as_asked()),
+        Ended::Done | Ended::TimeUp => told,
+    }
+}
+
+/// A round of probes, or one after the other.
+struct Round<'a> {
+    station: &'a Station<'a>,
+    teller: &'a Teller<'a>,
+    targets: &'a [Target],
+    out: &'a mut Output,
+    clock: SystemClock,
+    /// The probes under way.
+    begun: Vec<Option<Begun>>,
+    /// The latest result of each.
+    last: Vec<Option<Probed>>,
+    progress: Progress,
+    /// When `--output` was last written.
+    kept_at: Option<Duration>,
+    /// That it could not be written was said.
+    keep_failed: bool,
+    /// What ended it before its time.
+    failed: Option<Error>,
+}
+
+impl<'a> Round<'a> {
+    fn new(
+        station: &'a Station<'a>,
+        teller: &'a Teller<'a>,
+        targets: &'a [Target],
+        out: &'a mut Output,
+    ) -> Self {
+        let shows = !teller.words.watch && !teller.words.quiet;
+        Round {
+            station,
+            teller,
+            targets,
+            out,
+            clock: SystemClock::default(),
+            begun: targets.iter().map(|_| None).collect(),
+            last: vec![None; targets.len()],
+            progress: Progress::new(shows),
+            kept_at: None,
+            keep_failed: false,
+            failed: None,
+        }
+    }
+
+    /// Says what was found, where it is news. Whoever reads may be slow: meanwhile a
+    /// signal ends cb as it would any program.
+    fn show(&mut self, at: usize, probed: &Probed) {
+        let words = self.teller.words;
+        let news = self.last[at].as_ref().is_none_or(|last| is_news(last, probed));
+        // A plugin says one line, at the end.
+        if words.nagios || words.watch && !words.json && !news {
+            return;
+        }
+        self.progress.clear();
+        let blocks = self.out.would_block();
+        if blocks {
+            self.station.startup.unblock_signals();
+        }
+        let shown = self.teller.show(probed, &self.targets[at], self.out);
+        if blocks {
+            process::listen(self.station.startup);
+        }
+        if let Err(error) = shown {
+            self.failed = Some(Error::Stdout(error));
+        }
+    }
+
+    /// Writes what `--output` shall have, if that is due.
+    fn keep(&mut self) {
+        let now = self.clock.monotonic();
+        if self.kept_at.is_some_and(|at| now.saturating_sub(at) < KEEP_EVERY) {
+            return;
+        }
+        self.kept_at = Some(now);
+        match self.keep_now() {
+            Ok(()) => self.keep_failed = false,
+            Err(error) if !self.keep_failed => {
+                self.keep_failed = true;
+                crate::commands::output::complain(&error);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn keep_now(&self) -> Result<(), Error> {
+        let probed: Vec<_> = self.last.iter().flatten().collect();
+        match probed.as_slice() {
+            [] => Ok(()),
+            [one] if self.targets.len() == 1 => self.teller.keep(|out| show::json(one, out)),
+            all => {
+                let at = self.clock.read().wall_ms;
+                self.teller.keep(|out| show::json_of_all(all, at, out))
+            }
+        }
+    }
+
+    /// What was cut short gives its permits back.
+    fn give_up_rest(&mut self) {
+        for (target, begun) in self.targets.iter().zip(&mut self.begun) {
+            if let Some(begun) = begun.take() {
+                self.station.abandon(target, begun);
+            }
+        }
+    }
+
+    /// What is said once all have been looked at, and the exit status.
+    fn tell_end(mut self) -> Result<i32, Error> {
+        self.progress.clear();
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let words = self.teller.words;
+        let all: Vec<_> = self.last.iter().flatten().collect();
+        if words.nagios {
+            show::nagios_of_all(&all, self.out).map_err(Error::Stdout)?;
+        } else if !words.watch && !words.json && !words.quiet {
+            let colour = self.out.takes_colour();
+            writeln!(self.out)
+                .and_then(|()| show::table(&all, colour, self.out))
+                .and_then(|()| writeln!(self.out, "\n{}", show::summary(&all)))
+                .map_err(Error::Stdout)?;
+        }
+        self.keep_now()?;
+        Ok(status(all, words.nagios))
+    }
+}
+
+impl Crowd for Round<'_> {
+    fn begin(&mut self, at: usize) {
+        self.begun[at] = Some(self.station.begin(&self.targets[at]));
+    }
+
+    fn end(&mut self, at: usize, report: Report) -> Option<Duration> {
+        let target = &self.targets[at];
+        let begun = self.begun[at].take().unwrap_or_default();
+        let (probed, notices) = self.station.end(target, begun, report);
+        notices.iter().for_each(|notice| self.teller.notice(&probed, notice));
+        self.show(at, &probed);
+        let pause = self.teller.words.watch.then(|| {
+            let every = interval(target, self.last[at].as_ref(), &probed);
+            let every = spread_by(target, every, self.clock.draw());
+            every.saturating_sub(probed.report.duration).max(PAUSE_MIN)
+        });
+        self.last[at] = Some(probed);
+        self.keep();
+        self.progress.draw(&self.last);
+        pause
+    }
+
+    fn is_over(&self) -> bool {
+        self.failed.is_some()
+    }
+}
+
+/// Whether this differs from what was found before.
+fn is_news(last: &Probed, probed: &Probed) -> bool {
+    let state = |probed: &Probed| probed.fed.as_ref().map(|fed| fed.after);
+    last.health() != probed.health() || state(last) != state(probed)
+}
+
+/// From one look to the next: shorter while something changes, and another where
+/// the target is down.
+fn interval(target: &Target, last: Option<&Probed>, probed: &Probed) -> Duration {
+    let healthy = probed.report.verdict.is_healthy();
+    // Up and closed, or down and open: there all is settled.
+    let settled = match probed.fed.as_ref().map(|fed| fed.after) {
+        Some(State::Closed) => healthy,
+        Some(State::Open) => !healthy,
+        Some(State::HalfOpen) => false,
+        Some(State::Held(_)) | None => true,
+    };
+    let turned = last.is_some_and(|last| last.report.verdict.is_healthy() != healthy);
+    match (settled && !turned, healthy) {
+        (false, _) => target.watch.fast,
+        (true, true) => target.watch.interval,
+        (true, false) => target.watch.down,
+    }
+}
+
+fn spread_by(target: &Target, every: Duration, draw: u64) -> Duration {
+    let every_ms = crate::model::backoff::millis(every);
+    Duration::from_millis(spread(every_ms, target.watch.jitter.hundredths(), draw))
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    shows: bool,
+    drawn: bool,
+}
+
+impl Progress {
+    fn new(shows: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Progress { shows: shows && !dumb && io::stderr().is_terminal(), drawn: false }
+    }
+
+    fn draw(&mut self, last: &[Option<Probed>]) {
+        if self.shows {
+            let done: Vec<_> = last.iter().flatten().collect();
+            let bad = done.iter().filter(|probed| !probed.report.verdict.is_healthy()).count();
+            let (done, all) = (done.len(), last.len());
+            self.write(&format!("\r\u{1b}[2Kprobed {done} of {all}, {bad} not healthy"));
+            self.drawn = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            self.write("\r\u{1b}[2K");
+        }
+    }
+
+    /// That it cannot be drawn stops nothing.
+    fn write(&self, text: &str) {
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}

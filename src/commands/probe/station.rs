@@ -1,0 +1,94 @@
+//! What is done about one probe: before it, after it, and where it is cut short.
+
+use super::feed::{Listener, Ticket};
+use super::targets::Target;
+use crate::cli::Places;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::probe::Report;
+use crate::process::Startup;
+use crate::render::probe::Probed;
+use crate::store::FileStore;
+
+/// What all probes of a command share.
+pub struct Station<'a> {
+    pub places: &'a Places,
+    pub startup: &'a Startup,
+    /// Where breakers are. Without it, targets can be looked at all the same.
+    pub store: Result<FileStore, Error>,
+}
+
+/// A probe under way.
+#[derive(Default)]
+pub struct Begun {
+    ticket: Option<Ticket>,
+    notices: Vec<String>,
+}
+
+impl Station<'_> {
+    /// A probe begins: its breaker hears of it, if it is to hear of it.
+    pub fn begin(&self, target: &Target) -> Begun {
+        let mut begun = Begun::default();
+        let began = match (self.listener(target), &self.store) {
+            (Some(listener), _) => listener.begin(&mut begun.notices),
+            (None, Err(error)) if target.feeds => {
+                begun.notices.push(not_fed(error));
+                return begun;
+            }
+            _ => return begun,
+        };
+        match began {
+            Ok(ticket) => begun.ticket = Some(ticket),
+            Err(error) => begun.notices.push(not_fed(&error)),
+        }
+        begun
+    }
+
+    /// A probe has ended: its breaker hears how. What came of it, and what has to
+    /// be said besides.
+    pub fn end(&self, target: &Target, begun: Begun, report: Report) -> (Probed, Vec<String>) {
+        let Begun { ticket, mut notices } = begun;
+        let told = ticket
+            .zip(self.listener(target))
+            .map(|(ticket, listener)| listener.end(ticket, &report, &mut notices));
+        let fed = match told {
+            // Somebody removed the breaker meanwhile: there is nothing to tell.
+            None | Some(Err(Error::Unknown { .. })) => None,
+            Some(Ok(fed)) => Some(fed),
+            Some(Err(error)) => {
+                notices.push(not_fed(&error));
+                None
+            }
+        };
+        let slow = report.verdict.is_healthy() && target.settings.policy.is_slow(report.duration);
+        let probed = Probed {
+            name: target.name.as_ref().map(ToString::to_string),
+            kind: target.spec.kind(),
+            target: target.spec.target(),
+            slow,
+            at_wall_ms: SystemClock::default().read().wall_ms,
+            report,
+            fed,
+        };
+        (probed, notices)
+    }
+
+    /// A probe was cut short. cb is on its way out: a permit that cannot be given
+    /// back is lost with it.
+    pub fn abandon(&self, target: &Target, begun: Begun) {
+        if let Some((ticket, listener)) = begun.ticket.zip(self.listener(target)) {
+            let _ = listener.abandon(ticket);
+        }
+    }
+
+    fn listener<'t>(&'t self, target: &'t Target) -> Option<Listener<'t>> {
+        let name = target.name.as_ref().filter(|_| target.feeds)?;
+        let store = self.store.as_ref().ok()?;
+        let (places, startup) = (self.places, self.startup);
+        Some(Listener { name, settings: &target.settings, store, places, startup })
+    }
+}
+
+fn not_fed(error: &Error) -> String {
+    format!("{error}; the breaker does not hear of this probe")
+}

@@ -1,0 +1,3 @@
+//! `cb probe` over the real binary.
+
+mod foreign;
