@@ -27,6 +27,7 @@ mod faults;
 mod man;
 mod manual;
 mod probe;
+mod probe_resolve;
 mod queue;
 mod queue_storm;
 mod regressions;
