@@ -641,3 +641,23 @@ fn a_redirect_to_what_is_not_encrypted_is_not_followed() {
     let words = "HTTP 302, redirects to http://name.test/, which is not encrypted";
     assert_eq!((report.verdict, &*report.found), (Verdict::Unhealthy, words));
 }
+
+#[test]
+fn a_look_that_is_cut_short_leaves_no_connection() {
+    for version in [Version::Http1, Version::Http2] {
+        let (told, ended) = std::sync::mpsc::channel();
+        let served = Served::with(move |mut stream| {
+            let _ = told.send(stream.read_to_end(&mut Vec::new()));
+        });
+        let url = Url::parse(&format!("http://127.0.0.1:{}/", served.port)).unwrap();
+        let spec =
+            Spec { timeout: Duration::from_millis(50), ..spec(Http { version, ..get(url) }) };
+        run(async {
+            assert!(report(&spec, &Net::default()).await.timed_out);
+            // The runtime lives on, as it does between the looks of a watch.
+            while ended.try_recv().is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+}
