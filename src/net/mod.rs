@@ -5,10 +5,14 @@
 pub mod connect;
 pub mod file;
 pub mod resolve;
+#[cfg(test)]
+#[path = "../../tests/it/servers/mod.rs"]
+#[expect(dead_code, reason = "the integration tests use the rest")]
+#[expect(clippy::disallowed_methods, reason = "tests ask for the time themselves")]
+pub(crate) mod servers;
 pub mod tls;
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -173,14 +177,6 @@ impl Trace {
     fn steps(&self) -> MutexGuard<'_, Steps> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether an error says that something is wanting on our side: descriptors,
-/// memory. It says nothing of the server.
-pub fn is_ours(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
-    error.raw_os_error().is_some_and(|code| codes.iter().any(|it| it.raw_os_error() == code))
 }
 
 impl Steps {

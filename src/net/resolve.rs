@@ -8,9 +8,6 @@
 //! asks anew: an answer that is kept would hide a name server that died.
 
 pub mod ask;
-#[cfg(test)]
-#[path = "../../tests/it/servers/dns.rs"]
-pub(crate) mod responder;
 mod system;
 #[cfg(test)]
 mod tests;

@@ -139,4 +139,4 @@ fn refusal(error: &io::Error, name: &str, verifier: &Verifier) -> Trouble {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

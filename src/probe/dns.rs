@@ -149,7 +149,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::resolve::responder::{NameServer, Record, Reply, addresses};
+    use crate::net::servers::dns::{NameServer, Record, Reply, addresses};
     use crate::net::{Endpoint, Route, TlsOptions};
     use crate::probe::What;
 

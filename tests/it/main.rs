@@ -4,6 +4,8 @@
 
 mod live;
 mod pty;
+#[expect(dead_code, reason = "tests of the library use the rest")]
+mod servers;
 mod support;
 
 mod bulkhead;
@@ -25,6 +27,7 @@ mod faults;
 mod man;
 mod manual;
 mod probe;
+mod probe_resolve;
 mod queue;
 mod queue_storm;
 mod regressions;

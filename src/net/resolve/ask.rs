@@ -8,12 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::net::is_ours;
+use crate::error::plain;
+use crate::net::connect::words as reason;
 
 /// After so long without an answer the next name server is asked.
 const NEXT_AFTER: Duration = Duration::from_secs(1);
@@ -107,7 +109,7 @@ fn tells(message: &Message) -> bool {
 }
 
 fn ours(error: &io::Error) -> Failure {
-    Failure::Ours(format!("cannot ask a name server: {error}"))
+    Failure::Ours(format!("cannot ask a name server: {}", plain(error)))
 }
 
 fn failure(servers: &[SocketAddr], said: Vec<Said>) -> Failure {
@@ -174,12 +176,9 @@ fn answer(bytes: &[u8], request: &Message) -> Option<Message> {
     is_answer.then_some(answer)
 }
 
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::UnexpectedEof => "closed the connection".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "network is unreachable".to_owned(),
-        io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
-        _ => error.to_string(),
-    }
+/// Whether something is wanting on our side: descriptors, memory. Unlike other
+/// errors of this machine, it is the same for every name server.
+fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

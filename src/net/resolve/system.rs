@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use hickory_proto::rr::Name;
 
 use super::name;
+use crate::error::plain;
 
 const DNS_PORT: u16 = 53;
 /// As in libc: more name servers are not asked.
@@ -179,7 +180,7 @@ fn read(path: &Path, bytes_max: u64) -> Result<String, String> {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(String::new())
         }
-        Err(e) => Err(format!("cannot read {}: {e}", path.display())),
+        Err(e) => Err(format!("cannot read {}: {}", path.display(), plain(&e))),
     }
 }
 

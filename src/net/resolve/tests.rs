@@ -1,7 +1,7 @@
-use super::responder::{NameServer, Record, Reply, addresses};
 use super::system::{Places, System};
 use super::*;
 use crate::net::Pin;
+use crate::net::servers::dns::{NameServer, Record, Reply, addresses};
 
 /// A machine that asks these servers and has this in its files.
 fn machine(servers: &[&NameServer], resolv_conf: &str, hosts: &str) -> Net {

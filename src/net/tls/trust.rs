@@ -3,7 +3,8 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -13,8 +14,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::net::{Net, TlsOptions, Trouble, file};
 
-/// The machine's trust store, once it was needed.
-pub(in crate::net) type Store = OnceLock<Result<Arc<WebPkiServerVerifier>, String>>;
+/// The machine's trust store, read when it is first needed and again once it has
+/// changed: a probe that runs for weeks sees certificates come and go.
+#[derive(Debug, Default)]
+pub(in crate::net) struct Store(Mutex<Option<(Places, Arc<WebPkiServerVerifier>)>>);
 
 /// Where distributions keep all that they trust in one file: Debian, Fedora, SUSE,
 /// older Red Hat, Alpine and others.
@@ -43,7 +46,7 @@ pub(super) async fn anchors(
     options: &TlsOptions,
 ) -> Result<Arc<WebPkiServerVerifier>, Trouble> {
     let Some(path) = &options.ca else {
-        return net.trust.get_or_init(of_machine).clone().map_err(Trouble::Unknown);
+        return net.trust.judge().map_err(Trouble::Unknown);
     };
     let pem = file::read(path, PEM_BYTES_MAX).await?;
     let mut roots = RootCertStore::empty();
@@ -87,40 +90,80 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>,
     })
 }
 
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR`, as elsewhere, or else the first bundle that
-/// is there.
-fn of_machine() -> Result<Arc<WebPkiServerVerifier>, String> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let (given, dirs) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
-    let mut files: Vec<PathBuf> = given.into_iter().map(PathBuf::from).collect();
-    for dir in dirs.iter().flat_map(env::split_paths) {
-        files.extend(files_in(&dir));
+/// Where the certificates of the machine are, and how the places looked.
+#[derive(Debug, PartialEq, Eq)]
+struct Places {
+    files: Vec<(PathBuf, Option<Stamp>)>,
+    dirs: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+/// When something was changed, and how large it is.
+type Stamp = (SystemTime, u64);
+
+impl Store {
+    /// What judges by the certificates of the machine.
+    fn judge(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
+        let places = Places::look();
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((then, judge)) = read.as_ref()
+            && *then == places
+        {
+            return Ok(Arc::clone(judge));
+        }
+        let judge = places.read()?;
+        *read = Some((places, Arc::clone(&judge)));
+        Ok(judge)
     }
-    if files.is_empty() && dirs.is_none() {
-        files.extend(BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
+}
+
+impl Places {
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR`, as elsewhere, or else the first bundle
+    /// that is there.
+    fn look() -> Self {
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let (file, dirs) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
+        Places::of(file.map(PathBuf::from), dirs.iter().flat_map(env::split_paths))
     }
-    let mut roots = RootCertStore::empty();
-    for path in &files {
-        // One that is no certificate does not take the others away.
-        let Ok(pem) = file::read_plain(path, PEM_BYTES_MAX) else { continue };
-        roots
-            .add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
-    }
-    if roots.is_empty() {
-        let asked = match (files.as_slice(), &dirs) {
-            ([], None) => BUNDLES.join(", "),
-            (files, _) => files
-                .iter()
-                .take(3)
-                .map(|path| path.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
+
+    fn of(file: Option<PathBuf>, dirs: impl Iterator<Item = PathBuf>) -> Self {
+        let stamped = |path: PathBuf| {
+            let stamp = stamp(&path);
+            (path, stamp)
         };
-        return Err(format!(
-            "no certificates to trust (looked for: {asked}); give --ca FILE, or set SSL_CERT_FILE"
-        ));
+        let dirs: Vec<_> = dirs.map(stamped).collect();
+        let mut files: Vec<_> = file.into_iter().map(stamped).collect();
+        if files.is_empty() && dirs.is_empty() {
+            let mut bundles = BUNDLES.iter().map(PathBuf::from).map(stamped);
+            files.extend(bundles.find(|(_, stamp)| stamp.is_some()));
+        }
+        Places { files, dirs }
     }
-    judging_by(roots)
+
+    fn read(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
+        let files = self.files.iter().map(|(path, _)| path.clone());
+        let more = self.dirs.iter().flat_map(|(dir, _)| files_in(dir));
+        let mut roots = RootCertStore::empty();
+        for path in files.chain(more) {
+            // One that is no certificate does not take the others away.
+            let Ok(pem) = file::read_plain(&path, PEM_BYTES_MAX) else { continue };
+            let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+            roots.add_parsable_certificates(certificates);
+        }
+        if roots.is_empty() {
+            let asked = self.files.iter().chain(&self.dirs);
+            let asked: Vec<_> = asked.map(|(path, _)| path.display().to_string()).collect();
+            let asked = if asked.is_empty() { BUNDLES.join(", ") } else { asked.join(", ") };
+            return Err(format!(
+                "no certificates to trust in {asked}; give --ca FILE, or set SSL_CERT_FILE"
+            ));
+        }
+        judging_by(roots)
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn files_in(dir: &Path) -> Vec<PathBuf> {
@@ -133,4 +176,43 @@ fn judging_by(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String>
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
         .map_err(|error| format!("the certificates to trust: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls::tests::Certificates;
+
+    fn read(file: Option<&Path>, dirs: &[&Path]) -> Result<(), String> {
+        let dirs = dirs.iter().map(|dir| dir.to_path_buf());
+        let places = Places::of(file.map(Path::to_owned), dirs);
+        places.read().map(drop)
+    }
+
+    #[test]
+    fn files_and_directories_are_read_whatever_else_is_in_them() {
+        let certificates = Certificates::new();
+        let ca = certificates.ca_file();
+        let dir = ca.parent().unwrap();
+        assert!(read(Some(&ca), &[]).is_ok());
+        let none = certificates.file("none", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+        let words = "no certificates to trust in ";
+        let why = read(Some(&none), &[]).unwrap_err();
+        assert!(why.starts_with(words) && why.contains("none"), "{why}");
+        assert!(read(None, &[Path::new("/nonexistent")]).unwrap_err().starts_with(words));
+        assert!(read(None, &[Path::new("/nonexistent"), dir]).is_ok());
+        assert!(read(Some(&none), &[dir]).is_ok());
+    }
+
+    #[test]
+    fn what_was_changed_is_read_again() {
+        let certificates = Certificates::new();
+        let ca = certificates.ca_file();
+        let look = || Places::of(Some(ca.clone()), std::iter::empty());
+        let before = look();
+        assert_eq!(before, look());
+        let twice = fs::read_to_string(&ca).unwrap().repeat(2);
+        certificates.file("ca.pem", &twice);
+        assert_ne!(before, look());
+    }
 }

@@ -18,7 +18,12 @@ pub fn words(error: &Error) -> String {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "not TLS: the server answers in something else".to_owned()
         }
-        Error::InvalidMessage(_) => format!("not TLS as it should be: {}", lower(error)),
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerMisbehaved(_)
+        | Error::PeerSentOversizedRecord
+        | Error::DecryptError => format!("not TLS as it should be: {}", lower(error)),
         Error::PeerIncompatible(_) => {
             format!("no TLS that both sides speak (here: 1.2 and 1.3): {}", lower(error))
         }
@@ -62,13 +67,18 @@ pub(super) fn of_certificate(fault: &CertificateError, name: &str, seen: Option<
             "the certificate is self-signed, and not trusted here".to_owned()
         }
         CertificateError::UnknownIssuer => {
-            let issuer = certificate.map(|certificate| certificate.issuer.as_str());
-            let issuer = issuer.filter(|issuer| !issuer.is_empty()).unwrap_or("unknown issuer");
+            let issuer = issuer(certificate);
             format!("the certificate is signed by nobody who is trusted here ({issuer})")
         }
         CertificateError::Revoked => "the certificate was revoked".to_owned(),
         CertificateError::BadEncoding => "the certificate cannot be read".to_owned(),
-        CertificateError::BadSignature => "the certificate has a wrong signature".to_owned(),
+        // One of that name is trusted, with another key.
+        CertificateError::BadSignature => {
+            format!(
+                "the certificate has a signature that is not its issuer's ({})",
+                issuer(certificate)
+            )
+        }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the certificate is not for servers".to_owned()
         }
@@ -76,6 +86,12 @@ pub(super) fn of_certificate(fault: &CertificateError, name: &str, seen: Option<
             format!("the certificate is not valid: {}", excerpt(&other.to_string(), CHARS_MAX))
         }
     }
+}
+
+/// Who signed a certificate.
+fn issuer(certificate: Option<&Certificate>) -> &str {
+    let issuer = certificate.map(|certificate| certificate.issuer.as_str());
+    issuer.filter(|issuer| !issuer.is_empty()).unwrap_or("unknown issuer")
 }
 
 /// For whom a certificate is.
