@@ -254,12 +254,12 @@ fn is_job(word: &str) -> bool {
     word.len() == 26 && word.starts_with("01") && word.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-/// Whether a word is a time as cb prints it: `250ms`, `1m30s`.
+/// Whether a word is a time as cb prints it: `250ms`, `1m30s`, `0.4ms`.
 fn is_time(word: &str) -> bool {
     let unit = |c: char| "smhd".contains(c);
     word.starts_with(|c: char| c.is_ascii_digit())
         && word.ends_with(unit)
-        && word.chars().all(|c| c.is_ascii_digit() || unit(c))
+        && word.chars().all(|c| c.is_ascii_digit() || c == '.' || unit(c))
 }
 
 #[test]
