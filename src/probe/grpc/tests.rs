@@ -62,6 +62,15 @@ async fn by_tls_as_well() {
     let tls = found.clone().expect("an answer").detail.tls.expect("a handshake");
     assert_eq!(tls.alpn.as_deref(), Some("h2"));
     check(found, Verdict::Healthy, "SERVING", Some("SERVING"));
+    let server = servers::health_server(Some(pki.server_for_clients(Kind::Good)));
+    let known =
+        TlsOptions { ca: Some(pki.ca()), cert: Some(pki.client()), ..TlsOptions::default() };
+    let found = ask(&server, Asked { tls: Some(known), ..WHOLE }).await;
+    check(found, Verdict::Healthy, "SERVING", Some("SERVING"));
+    let unknown = TlsOptions { ca: Some(pki.ca()), ..TlsOptions::default() };
+    let why = broken_by(ask(&server, Asked { tls: Some(unknown), ..WHOLE }).await);
+    // The HTTP/2 library keeps the server's reason for itself.
+    assert_eq!(why, "the server closed the connection before it answered");
     // The wrong way round: neither side understands the other.
     broken_by(ask(&server, WHOLE).await);
 }
