@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -58,7 +58,8 @@ fn one(place: &Place, servers: &Servers, rounds: usize) {
     let https = format!("https://localhost:{}/", servers.https);
     let bundle = place.dir.join("bundle.pem");
     let trusting = |mut command: Command| {
-        command.env("SSL_CERT_FILE", &bundle);
+        command.env("SSL_CERT_FILE", &bundle).env_remove("SSL_CERT_DIR");
+        command.env_remove("CURL_CA_BUNDLE");
         command
     };
     let cases = || {
@@ -207,6 +208,8 @@ fn tls(dir: &Path) -> ServerConfig {
     let key = || KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new([]).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // The names differ, or one would pass for the other's signer.
+    params.distinguished_name.push(DnType::CommonName, "a signer for the benchmark");
     let (ca_key, own_key) = (key(), key());
     let ca = params.self_signed(&ca_key).expect("a certificate");
     let issuer = Issuer::new(params, ca_key);
