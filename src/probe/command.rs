@@ -131,7 +131,12 @@ fn judge(status: ExitStatus, line: Option<String>, nagios: bool) -> Found {
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
     };
-    let words = line.filter(|line| !line.is_empty()).unwrap_or(ended);
+    let words = match line.filter(|line| !line.is_empty()) {
+        // A plugin's line says itself how it is.
+        Some(line) if nagios || code == Some(0) => line,
+        Some(line) => format!("{ended}: {line}"),
+        None => ended,
+    };
     let detail = Detail { exit_code: code, signal, ..Detail::default() };
     Found { verdict, detail, ..Found::healthy(words) }
 }

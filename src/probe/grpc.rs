@@ -7,18 +7,15 @@ mod message;
 
 use std::error::Error as _;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE, USER_AGENT};
-use hyper::rt::Executor;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 
 use self::message::{Health, status_name};
 use super::{Detail, Found, Spec, Verdict, tls};
@@ -26,6 +23,7 @@ use crate::model::text::excerpt;
 use crate::net::tls::handshake;
 use crate::net::{Net, Phase, Trace, Trouble, connect};
 use crate::probe::spec::Grpc;
+use crate::probe::tasks::Tasks;
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// The answer has a few bytes.
@@ -57,16 +55,12 @@ where
 {
     trace.enter(Phase::FirstByte);
     let tasks = Tasks::default();
-    let (mut sender, connection) = http2::Builder::new(tasks.clone())
+    let (mut sender, connection) = http2::Builder::new(tasks.spawner())
         .max_header_list_size(HEADERS_BYTES_MAX)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|e| broken(&e))?;
-    let _ends_with_this = EndTasks(tasks.clone());
-    tasks.execute(async {
-        // What breaks it, the request is told.
-        let _ = connection.await;
-    });
+    tasks.drive(connection);
     let request = request(grpc, spec.timeout)?;
     let response = sender.send_request(request).await.map_err(|e| broken(&e))?;
     if let Some(why) = not_grpc(&response) {
@@ -199,32 +193,6 @@ fn broken(error: &hyper::Error) -> Trouble {
 
 fn cut(text: &str) -> String {
     text.chars().take(WORDS_CHARS_MAX).collect()
-}
-
-/// The tasks of a connection.
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl<F> Executor<F> for Tasks
-where
-    F: Future + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async {
-            task.await;
-        });
-    }
-}
-
-/// Ends them when it is dropped: each of them knows all of them, so none of them
-/// is dropped by itself.
-struct EndTasks(Tasks);
-
-impl Drop for EndTasks {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-    }
 }
 
 #[cfg(test)]

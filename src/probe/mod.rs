@@ -15,6 +15,7 @@ mod grpc;
 mod http;
 pub mod report;
 pub mod spec;
+mod tasks;
 mod tcp;
 mod tls;
 

@@ -2,18 +2,12 @@
 
 use std::error::Error;
 use std::io;
-use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::rt::Executor;
 use hyper::{HeaderMap, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::heard::{Heard, Listened, Stream};
 use super::request::{Given, Page};
@@ -21,6 +15,7 @@ use super::{expect, is_bodiless};
 use crate::model::text::excerpt;
 use crate::net::tls::{self, Facts, handshake};
 use crate::net::{Net, Phase, TlsOptions, Trace, Trouble, connect};
+use crate::probe::tasks::Tasks;
 use crate::probe::{Spec, spec};
 
 /// The head of an answer is no larger.
@@ -31,8 +26,6 @@ const HEADERS_MAX: usize = 256;
 const WINDOW_BYTES: u32 = 256 << 10;
 /// An error's own words are no longer where they are told.
 const CAUSE_CHARS_MAX: usize = 160;
-/// How long a connection may take to end in order.
-const FAREWELL: Duration = Duration::from_millis(20);
 
 /// An answer, and the connection that the rest of it comes by.
 pub(super) struct Answer {
@@ -40,7 +33,7 @@ pub(super) struct Answer {
     facts: Option<Facts>,
     heard: Heard,
     sender: Sender,
-    connection: Connection,
+    connection: Tasks,
 }
 
 /// What was read of a body.
@@ -57,13 +50,6 @@ enum Sender {
     One(http1::SendRequest<Full<Bytes>>),
     Two(http2::SendRequest<Full<Bytes>>),
 }
-
-/// What drives a connection. It ends with this.
-#[derive(Default)]
-struct Connection(Tasks);
-
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 /// Connects, and asks for a page.
 pub(super) async fn ask(
@@ -90,11 +76,11 @@ pub(super) async fn ask(
     // By HTTP/2 the first bytes are no answer yet.
     let told = (version != Version::HTTP_2).then(|| trace.clone());
     let (stream, heard) = Listened::new(stream, told);
-    let connection = Connection::default();
+    let connection = Tasks::default();
     let failed = |error: hyper::Error| trouble(&error, version, &heard, "before it answered");
     let mut sender = match version {
-        Version::HTTP_2 => Sender::Two(connection.http2(stream).await.map_err(failed)?),
-        _ => Sender::One(connection.http1(stream).await.map_err(failed)?),
+        Version::HTTP_2 => Sender::Two(http2(&connection, stream).await.map_err(failed)?),
+        _ => Sender::One(http1(&connection, stream).await.map_err(failed)?),
     };
     let response = match &mut sender {
         Sender::One(sender) => sender.send_request(request).await,
@@ -201,57 +187,31 @@ impl Answer {
         let in_order = facts.is_some() || matches!(sender, Sender::Two(_));
         drop((response, sender));
         if in_order {
-            let mut tasks = mem::take(&mut *connection.0.tasks());
-            let _ = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
+            connection.farewell().await;
         }
     }
 }
 
-impl Connection {
-    async fn http1(&self, stream: Listened) -> hyper::Result<http1::SendRequest<Full<Bytes>>> {
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
-            .max_header_size(HEAD_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        self.0.execute(async move {
-            // What it fails of, the request and the body fail of too.
-            let _ = connection.await;
-        });
-        Ok(sender)
-    }
-
-    async fn http2(&self, stream: Listened) -> hyper::Result<http2::SendRequest<Full<Bytes>>> {
-        let (sender, connection) = http2::Builder::new(self.0.clone())
-            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("a small number"))
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        self.0.execute(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
-    }
+async fn http1(tasks: &Tasks, stream: Listened) -> hyper::Result<http1::SendRequest<Full<Bytes>>> {
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tasks.drive(connection);
+    Ok(sender)
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.tasks().abort_all();
-    }
-}
-
-impl Tasks {
-    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
-    fn execute(&self, task: F) {
-        self.tasks().spawn(task);
-    }
+async fn http2(tasks: &Tasks, stream: Listened) -> hyper::Result<http2::SendRequest<Full<Bytes>>> {
+    let (sender, connection) = http2::Builder::new(tasks.spawner())
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("a small number"))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tasks.drive(connection);
+    Ok(sender)
 }
 
 /// What it means that an exchange broke off.
