@@ -378,7 +378,7 @@ pub const CONFIG_LONG: &str = "\
 Look at the settings. A config file is TOML with a section [defaults], a section [breaker.NAME] \
 for a breaker, and sections [breaker.\"PATTERN\"] for several (with * and ?). The keys are the \
 policy flags of 'cb exec' with underscores: open_for = \"30s\". The more specific section wins, \
-key by key; a flag wins over all of them.";
+key by key; a flag wins over all of them. What 'cb probe' looks at stands in [breaker.NAME.probe].";
 
 /// The sections of `cb completions`.
 pub const COMPLETIONS: &str = "\

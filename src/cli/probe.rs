@@ -48,6 +48,7 @@ impl ProbeFlag {
 }
 
 const KINDS: &str = "What to look at";
+const WAY: &str = "On the way there";
 const HTTP: &str = "HTTP";
 const TLS: &str = "TLS";
 const OTHERS: &str = "Names and commands";
@@ -61,9 +62,9 @@ pub static PROBE_FLAGS: [ProbeFlag; 38] = [
     flag("tls", "tls", "HOST[:PORT]", "A port speaks TLS, with a good certificate"),
     flag("grpc", "grpc", "HOST:PORT[/SERVICE]", "A server says SERVING (gRPC health)"),
     flag("dns", "dns", "NAME[@SERVER[:PORT]]", "A name resolves"),
-    flag("timeout", "timeout", "DURATION", "The deadline over everything [default: 5s]"),
-    flag("ip_version", "ip-version", "4|6", "Use only such addresses; also -4, -6"),
-    flag("resolve", "resolve", "HOST:PORT:ADDR[,ADDR]", RESOLVE).repeatable(),
+    flag("timeout", "timeout", "DURATION", "The deadline over everything [default: 5s]").under(WAY),
+    flag("ip_version", "ip-version", "4|6", "Use only such addresses; also -4, -6").under(WAY),
+    flag("resolve", "resolve", "HOST:PORT:ADDR[,ADDR]", RESOLVE).under(WAY).repeatable(),
     http("method", "method", "METHOD", "The method [default: GET; POST with a body]"),
     http("header", "header", "NAME: VALUE", "Send a header (repeatable)").repeatable(),
     http("header_env", "header-env", "NAME: VARIABLE", HEADER_ENV).repeatable(),
@@ -100,7 +101,7 @@ const HEADER_ENV: &str = "Send a header with the value of a variable (repeatable
 const EXPECT_STATUS: &str = "Codes and ranges that are healthy [default: 200-299]";
 const EXPECT_JSON: &str = "The body is JSON with VALUE at POINTER (repeatable)";
 const EXPECT_HEADER: &str = "There is such a header, and it matches (repeatable)";
-const MIN_DAYS: &str = "The certificate is good for N more days [default: 0]";
+const MIN_DAYS: &str = "The certificate is good for at least N more days [default: 0]";
 const JITTER: &str = "Spread that by this share, to both sides [default: 10%]";
 const FAST: &str = "Look this often while the result changes [default: interval]";
 const DOWN: &str = "Look this often while it is unhealthy [default: interval]";

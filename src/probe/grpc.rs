@@ -5,6 +5,7 @@
 
 mod message;
 
+use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -175,18 +176,24 @@ impl Answer {
 
 /// Why there is no answer.
 fn broken(error: &hyper::Error) -> Trouble {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
+    let sources = || std::iter::successors(error.source(), |inner| (*inner).source());
     let closed = "the server closed the connection before it answered".to_owned();
-    Trouble::Unhealthy(match cause.downcast_ref::<io::Error>() {
-        Some(error) => match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => closed,
-            _ => connect::words(error),
+    let io = sources().find_map(|inner| inner.downcast_ref::<io::Error>());
+    Trouble::Unhealthy(match (io, io.map(io::Error::kind)) {
+        (Some(io), _) if connect::is_ours(io) => return Trouble::Unknown(connect::words(io)),
+        // What a server thinks of our certificate it says after the handshake.
+        (Some(io), Some(io::ErrorKind::InvalidData)) => format!("TLS: {}", cut(&io.to_string())),
+        // Or it ended within a frame.
+        (
+            Some(_),
+            Some(io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other),
+        ) => closed,
+        (Some(io), _) => connect::words(io),
+        (None, _) if error.is_closed() || error.is_canceled() => closed,
+        (None, _) => match sources().last() {
+            Some(cause) => format!("not gRPC: {}", cut(&cause.to_string())),
+            None => format!("not gRPC: {error}"),
         },
-        None if error.is_closed() || error.is_canceled() => closed,
-        None => format!("not gRPC: {}", cut(&cause.to_string())),
     })
 }
 

@@ -23,6 +23,7 @@ use std::process::{Command, Stdio};
 
 use cb::cli::{self, Stop};
 use cb::exit;
+use cb::settings::probe::ProbeKey;
 use cb::settings::{Key, Settings};
 
 use crate::support::{Cb, Ran, binary, skipped};
@@ -253,12 +254,12 @@ fn is_job(word: &str) -> bool {
     word.len() == 26 && word.starts_with("01") && word.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-/// Whether a word is a time as cb prints it: `250ms`, `1m30s`.
+/// Whether a word is a time as cb prints it: `250ms`, `1m30s`, `0.4ms`.
 fn is_time(word: &str) -> bool {
     let unit = |c: char| "smhd".contains(c);
     word.starts_with(|c: char| c.is_ascii_digit())
         && word.ends_with(unit)
-        && word.chars().all(|c| c.is_ascii_digit() || unit(c))
+        && word.chars().all(|c| c.is_ascii_digit() || c == '.' || unit(c))
 }
 
 #[test]
@@ -377,6 +378,23 @@ fn the_policy_table_is_that_of_the_code() {
     for (name, _) in code {
         assert!(in_depth.contains(&name), "docs/policy.md has no heading {name}");
     }
+}
+
+#[test]
+fn the_table_of_probes_is_that_of_the_code() {
+    let fits = |key: ProbeKey| {
+        let kinds = || ProbeKey::kinds().filter(move |kind| key.fits(*kind));
+        match kinds().count() == ProbeKey::kinds().count() {
+            true => "all".to_owned(),
+            false => kinds().map(ProbeKey::name).collect::<Vec<_>>().join(", "),
+        }
+    };
+    let row = |key: ProbeKey| [key.name().into(), key.default_text().into(), fits(key)];
+    let code: Vec<[String; 3]> = ProbeKey::ALL.map(row).into();
+    let rows = Page::read("docs/probes.md").table("key");
+    let page: Vec<_> =
+        rows.iter().map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect();
+    assert_eq!(page, code);
 }
 
 #[test]

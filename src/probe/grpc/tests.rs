@@ -62,6 +62,19 @@ async fn by_tls_as_well() {
     let tls = found.clone().expect("an answer").detail.tls.expect("a handshake");
     assert_eq!(tls.alpn.as_deref(), Some("h2"));
     check(found, Verdict::Healthy, "SERVING", Some("SERVING"));
+    let server = servers::health_server(Some(pki.server_for_clients(Kind::Good)));
+    let known =
+        TlsOptions { ca: Some(pki.ca()), cert: Some(pki.client()), ..TlsOptions::default() };
+    let found = ask(&server, Asked { tls: Some(known), ..WHOLE }).await;
+    check(found, Verdict::Healthy, "SERVING", Some("SERVING"));
+    let unknown = TlsOptions { ca: Some(pki.ca()), ..TlsOptions::default() };
+    let why = broken_by(ask(&server, Asked { tls: Some(unknown), ..WHOLE }).await);
+    // Once a request is under way, the HTTP/2 library keeps the server's reason.
+    let reasons = [
+        "TLS: received fatal alert: CertificateRequired",
+        "the server closed the connection before it answered",
+    ];
+    assert!(reasons.contains(&why.as_str()), "{why}");
     // The wrong way round: neither side understands the other.
     broken_by(ask(&server, WHOLE).await);
 }
@@ -125,6 +138,33 @@ async fn a_broken_connection_is_told() {
     let cut = faults::proxy(real.address(), faults::Fault::Reset, 60);
     let why_reset = why(&cut).await;
     assert!(reset(&why_reset), "{why_reset}");
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_connections_is_waited_for() {
+    let hole = faults::BlackHole::new();
+    let grpc = Grpc {
+        at: Endpoint { host: "127.0.0.1".to_owned(), port: hole.address().port() },
+        service: String::new(),
+        tls: false,
+    };
+    let spec = Spec {
+        what: What::Grpc(grpc.clone()),
+        timeout: Duration::from_secs(5),
+        route: Route::default(),
+        tls: TlsOptions::default(),
+    };
+    let (net, trace) = (Net::default(), Trace::default());
+    let looked = tokio::time::timeout(Duration::from_millis(100), look(&grpc, &spec, &net, &trace));
+    assert!(looked.await.is_err());
+    assert_eq!(trace.phase(), Some(Phase::Connect));
+    // One that answers slowly is in the middle of its answer.
+    let real = servers::health_server(None);
+    let slow = faults::proxy(real.address(), faults::Fault::Stall, 60);
+    let grpc = Grpc { at: Endpoint { port: slow.port(), ..grpc.at }, ..grpc };
+    let looked = tokio::time::timeout(Duration::from_millis(300), look(&grpc, &spec, &net, &trace));
+    assert!(looked.await.is_err());
+    assert!(trace.phase() >= Some(Phase::FirstByte), "{:?}", trace.phase());
 }
 
 #[test]

@@ -64,9 +64,9 @@ pub(super) fn body(it: &Http, read: &Read) -> Option<String> {
     it.expected.iter().find_map(|expected| match expected {
         Expected::Header(..) => None,
         Expected::Contains(text) => (!contains(&read.bytes, text.as_bytes()))
-            .then(|| format!("{part} does not have '{}'", excerpt(text, CHARS_MAX))),
+            .then(|| format!("there is no '{}' in {part}", excerpt(text, CHARS_MAX))),
         Expected::Matches(regex) => (!regex.is_match(&read.bytes))
-            .then(|| format!("{part} does not match '{}'", excerpt(regex.as_str(), CHARS_MAX))),
+            .then(|| format!("nothing in {part} matches '{}'", excerpt(regex.as_str(), CHARS_MAX))),
         Expected::Json(..) if !read.is_whole => Some(format!(
             "the body is longer than {} bytes, so it cannot be read as JSON",
             read.len

@@ -278,7 +278,7 @@ fn a_body_is_read_up_to_its_bound() {
     assert_eq!(expecting(Expected::Contains("habc".to_owned())), words);
     assert_eq!(
         expecting(Expected::Contains("xyz".to_owned())),
-        "the first 100000 bytes of the body does not have 'xyz'"
+        "there is no 'xyz' in the first 100000 bytes of the body"
     );
     assert_eq!(
         expecting(Expected::Json(String::new(), json!(1))),
@@ -322,8 +322,8 @@ fn what_is_expected_is_looked_for() {
     for expected in good {
         check_expected(expected, "HTTP 200");
     }
-    check_expected(text("DOWN"), "the body does not have 'DOWN'");
-    check_expected(Expected::Matches(regex("^x")), "the body does not match '^x'");
+    check_expected(text("DOWN"), "there is no 'DOWN' in the body");
+    check_expected(Expected::Matches(regex("^x")), "nothing in the body matches '^x'");
     check_expected(json("/status", json!("DOWN")), r#"/status is "UP", not "DOWN""#);
     check_expected(json("/state", json!("UP")), "the body has no /state");
     check_expected(header("x-a", "b"), "there is no header x-a");
