@@ -3,6 +3,7 @@
 mod crowd;
 mod feed;
 mod foreign;
+mod output;
 mod page;
 mod watch;
 
