@@ -6,7 +6,7 @@
 //! other.
 
 use std::os::fd::BorrowedFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -31,6 +31,14 @@ pub trait Crowd {
     fn is_over(&self) -> bool {
         false
     }
+
+    /// How long from now something that was put off is due, if there is such.
+    fn put_off(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Does what was put off, where nothing else comes first.
+    fn catch_up(&mut self) {}
 }
 
 /// Why a crowd ended.
@@ -92,7 +100,7 @@ enum Event {
 
 /// Answers until nobody is left to ask, or it is enough.
 fn attend(told: &Receiver<Event>, crowd: &mut dyn Crowd) {
-    for event in told {
+    while let Some(event) = next(told, crowd) {
         // Who was cut short meanwhile needs no answer.
         match event {
             Event::Begin(at, answer) => {
@@ -108,6 +116,18 @@ fn attend(told: &Receiver<Event>, crowd: &mut dyn Crowd) {
             return;
         }
     }
+}
+
+/// What comes next; `None` where nobody is left to ask.
+fn next(told: &Receiver<Event>, crowd: &mut dyn Crowd) -> Option<Event> {
+    while let Some(time) = crowd.put_off() {
+        match told.recv_timeout(time) {
+            Ok(event) => return Some(event),
+            Err(RecvTimeoutError::Timeout) => crowd.catch_up(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    told.recv().ok()
 }
 
 async fn look(

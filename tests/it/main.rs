@@ -14,6 +14,7 @@ mod cache_stream;
 mod completions;
 mod config;
 mod docs;
+mod examples;
 mod exec;
 mod exec_crowd;
 mod exec_inherited;

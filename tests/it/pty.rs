@@ -105,6 +105,12 @@ impl Pty {
         self.read_to += find(&all).expect("it was there") + text.len();
     }
 
+    /// All that was shown up to now.
+    pub fn shown(&self) -> String {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&screen).into_owned()
+    }
+
     /// The group in the terminal's foreground.
     pub fn foreground(&self) -> i32 {
         // SAFETY: touches no memory; the descriptor is open.

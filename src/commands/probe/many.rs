@@ -19,7 +19,7 @@ use crate::render::probe::{self as show, Probed};
 
 /// However short the interval: a target has so much rest.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
-/// `--output` is written no more often while results come.
+/// `--output` is written no more often; what comes in between is put off.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks at all of them: once, or until a person ends it.
@@ -62,6 +62,8 @@ struct Round<'a> {
     progress: Progress,
     /// When `--output` was last written.
     kept_at: Option<Duration>,
+    /// Whether it lacks what came since.
+    keep_put_off: bool,
     /// That it could not be written was said.
     keep_failed: bool,
     /// What ended it before its time.
@@ -86,6 +88,7 @@ impl<'a> Round<'a> {
             last: vec![None; targets.len()],
             progress: Progress::new(shows),
             kept_at: None,
+            keep_put_off: false,
             keep_failed: false,
             failed: None,
         }
@@ -116,19 +119,26 @@ impl<'a> Round<'a> {
 
     /// Writes what `--output` shall have, if that is due.
     fn keep(&mut self) {
-        let now = self.clock.monotonic();
-        if self.kept_at.is_some_and(|at| now.saturating_sub(at) < KEEP_EVERY) {
+        self.keep_put_off = !self.keep_rest().is_zero();
+        if self.keep_put_off {
             return;
         }
-        self.kept_at = Some(now);
+        self.kept_at = Some(self.clock.monotonic());
         match self.keep_now() {
             Ok(()) => self.keep_failed = false,
-            Err(error) if !self.keep_failed => {
+            // Where it is written at the end, it is said at the end.
+            Err(error) if self.teller.words.watch && !self.keep_failed => {
                 self.keep_failed = true;
                 crate::commands::output::complain(&error);
             }
             Err(_) => {}
         }
+    }
+
+    /// How long it still is until `--output` may be written.
+    fn keep_rest(&self) -> Duration {
+        let since = |at| self.clock.monotonic().saturating_sub(at);
+        self.kept_at.map_or(Duration::ZERO, |at| KEEP_EVERY.saturating_sub(since(at)))
     }
 
     fn keep_now(&self) -> Result<(), Error> {
@@ -169,6 +179,7 @@ impl<'a> Round<'a> {
                 .and_then(|()| writeln!(self.out, "\n{}", show::summary(&all)))
                 .map_err(Error::Stdout)?;
         }
+        self.out.flush().map_err(Error::Stdout)?;
         self.keep_now()?;
         Ok(status(all, words.nagios))
     }
@@ -198,6 +209,14 @@ impl Crowd for Round<'_> {
 
     fn is_over(&self) -> bool {
         self.failed.is_some()
+    }
+
+    fn put_off(&self) -> Option<Duration> {
+        self.keep_put_off.then(|| self.keep_rest())
+    }
+
+    fn catch_up(&mut self) {
+        self.keep();
     }
 }
 
