@@ -43,3 +43,4 @@ mod storm;
 mod story;
 mod vectors;
 mod wait;
+mod wait_probe;

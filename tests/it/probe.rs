@@ -1,11 +1,20 @@
 //! `cb probe` over the real binary.
 
+mod command;
 mod crowd;
+mod deadline;
+mod dns;
 mod feed;
 mod foreign;
+mod grpc;
+mod http;
+mod http_expected;
 mod output;
 mod page;
+mod tls;
+mod told;
 mod watch;
+mod words;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -13,6 +13,7 @@
 //! | `/redirect/COUNT`       | redirects so often, then 200                          |
 //! | `/redirect-to/CODE?URL` | redirects there, by this code                         |
 //! | `/loop`                 | redirects to itself                                   |
+//! | `/slow-loop/MS`         | the same after so many ms                             |
 //! | `/retry-after/CODE/HOW` | the code, with `Retry-After: HOW`                     |
 //! | `/slow/MS`              | 200 after so many ms                                  |
 //! | `/drip/MS`              | a body without end, a byte every so many ms           |
@@ -25,6 +26,8 @@
 //! Any other is 404.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -81,6 +84,22 @@ impl HttpServer {
         Self::with(Some(config))
     }
 
+    /// Without TLS, on this address.
+    pub fn at(address: SocketAddr) -> Self {
+        let log = Arc::new(Log::default());
+        let logged = Arc::clone(&log);
+        let server = Server::start_at(address, move |stream| serve(stream, Arc::clone(&logged)));
+        HttpServer { server, log, scheme: "http" }
+    }
+
+    /// Without TLS, on a socket in the file system.
+    pub fn unix(path: &Path) -> Self {
+        let log = Arc::new(Log::default());
+        let logged = Arc::clone(&log);
+        let server = Server::start_unix(path, move |stream| serve(stream, Arc::clone(&logged)));
+        HttpServer { server, log, scheme: "http" }
+    }
+
     fn with(tls: Option<Arc<ServerConfig>>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let log = Arc::new(Log::default());
@@ -99,7 +118,7 @@ impl HttpServer {
         format!("{}://localhost:{}{path}", self.scheme, self.server.port())
     }
 
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
@@ -161,6 +180,10 @@ async fn respond(request: Request<Incoming>, log: &Log) -> Response<Pieces> {
         ["redirect", count] => redirect(302, &format!("/redirect/{}", number::<u32>(count) - 1)),
         ["redirect-to", code] => redirect(number(code), query),
         ["loop"] => redirect(302, "/loop"),
+        ["slow-loop", ms] => {
+            sleep(ms_of(ms)).await;
+            redirect(302, path)
+        }
         ["retry-after", code, how] => {
             let how = String::from_utf8(decoded(how)).expect("text");
             with_header(text(number(code), "later\n"), "retry-after", &how)

@@ -8,12 +8,14 @@ pub mod grpc;
 pub mod http;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
@@ -24,7 +26,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// A server.
 pub struct Server {
-    address: SocketAddr,
+    /// None for a socket in the file system.
+    address: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -65,7 +68,34 @@ impl Server {
                 }
             });
         });
-        Server { address, stop: Some(stop), thread: Some(thread) }
+        Server { address: Some(address), stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The same on a socket in the file system.
+    pub fn start_unix<Task>(
+        path: &Path,
+        serve: impl Fn(UnixStream) -> Task + Send + 'static,
+    ) -> Self
+    where
+        Task: Future<Output = ()> + Send + 'static,
+    {
+        let listener = UnixListener::bind(path).expect("the path is free");
+        listener.set_nonblocking(true).expect("a socket");
+        let (stop, mut stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            run(async move {
+                let listener = tokio::net::UnixListener::from_std(listener).expect("a listener");
+                loop {
+                    tokio::select! {
+                        _ = &mut stopped => return,
+                        Ok((stream, _)) = listener.accept() => {
+                            tokio::spawn(serve(stream));
+                        }
+                    }
+                }
+            });
+        });
+        Server { address: None, stop: Some(stop), thread: Some(thread) }
     }
 
     /// The same with the connections that a handshake was made on, where there is
@@ -95,12 +125,12 @@ impl Server {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.expect("it listens on an address")
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.address().port()
     }
 }
 
