@@ -444,7 +444,9 @@ fn nagios() {
         let name = parts.next().expect("a name");
         let mut template = lines[name].to_owned();
         for (index, value) in parts.enumerate() {
-            template = template.replace(&format!("$ARG{}$", index + 1), value);
+            let macro_name = format!("$ARG{}$", index + 1);
+            assert!(template.contains(&macro_name), "{value} goes nowhere");
+            template = template.replace(&macro_name, value);
         }
         assert!(!template.contains('$'), "{template}");
         let on = |machine: &Machine, page: &str| {

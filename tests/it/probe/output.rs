@@ -213,7 +213,9 @@ fn nothing_that_a_server_sends_steers_a_terminal() {
         b"HTTP/1.1 503 So\r\nRetry-After: \x1b[2J\r\nContent-Length: 0\r\n\r\n".to_vec(),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\x1b[2J\r\n".to_vec(),
     ];
-    let location = "HTTP/1.1 302 Found\r\nLocation: /\u{9b}2J\u{202e}\r\nContent-Length: 0\r\n\r\n";
+    let location = String::from(
+        "HTTP/1.1 302 Found\r\nLocation: /\u{9b}2J\u{202e}\r\nContent-Length: 0\r\n\r\n",
+    );
     raw.push(location.as_bytes().to_vec());
     for bytes in &raw {
         page.says_bytes(bytes);
