@@ -141,7 +141,7 @@ fn headers() {
 fn expectations() {
     for (flag, text, why) in [
         ("--expect-regex", "(", "not a regular expression"),
-        ("--expect-regex", "a{99999}", "not a regular expression"),
+        ("--expect-regex", "a{3,2}", "not a regular expression"),
         ("--expect-regex", "(((a{900}){900}){900})", "too large"),
         ("--expect-regex", "x(?=y)", "not a regular expression"),
         ("--expect-regex", "[\u{1b}", "not a regular expression"),
