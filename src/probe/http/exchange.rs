@@ -257,8 +257,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
 /// What it means that an exchange broke off.
 fn trouble(error: &hyper::Error, version: Version, heard: &Heard, when: &str) -> Trouble {
     let sources = || std::iter::successors(error.source(), |inner| (*inner).source());
-    if let Some(rustls) = sources().find_map(of_tls) {
-        return Trouble::Unhealthy(format!("{} ({when})", tls::words(rustls)));
+    if let Some(fault) = heard.fault() {
+        return Trouble::Unhealthy(format!("{} ({when})", tls::words(&fault)));
     }
     let first = heard.first();
     let is_http = version == Version::HTTP_2 || first.iter().zip(b"HTTP/").all(|(a, b)| a == b);
@@ -298,8 +298,4 @@ fn trouble(error: &hyper::Error, version: Version, heard: &Heard, when: &str) ->
     } else {
         format!("{error}{cause}")
     })
-}
-
-fn of_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }

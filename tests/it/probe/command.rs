@@ -130,7 +130,7 @@ fn what_cannot_be_started_says_nothing_of_the_dependency() {
         told(&cb, 125, ["disk", "--", command]);
         cb.run(["probe", "--nagios", "disk", "--", command]).code(3).stdout_has("PROBE UNKNOWN: ");
     }
-    assert_eq!((cb.total("disk", "failed"), cb.total("disk", "admitted")), (0, 0));
+    assert_eq!((cb.total("disk", "failed"), cb.total("disk", "succeeded")), (0, 0));
     assert_eq!(cb.status("disk")["last_probe"], Value::Null);
 }
 

@@ -353,7 +353,7 @@ fn connections_that_break() {
     why(&resetting(), "", "reset");
     why(&closing(), "first_byte", "closed the connection before it answered");
     let to = web.address();
-    why(&proxy(to, Fault::Reset, 0), "first_byte", "");
+    why(&proxy(to, Fault::Reset, 0), "", "");
     why(&proxy(to, Fault::HalfClose, 0), "first_byte", "closed");
     why(&proxy(to, Fault::Reset, 5000), "body", "");
     why(&proxy(to, Fault::HalfClose, 10), "body", "");

@@ -63,7 +63,7 @@ fn certificates_that_are_not_believed() {
     bad(Kind::Expired, "the certificate expired 3 days ago");
     bad(Kind::NotYet, "the certificate is not valid before 3 days from now");
     bad(Kind::WrongName, "other.example");
-    bad(Kind::SelfSigned, "signed by");
+    bad(Kind::SelfSigned, "the certificate is self-signed, and not trusted here");
 }
 
 #[test]
@@ -75,9 +75,6 @@ fn authorities_that_are_not_known() {
     let why = "the certificate has a signature that is not its issuer's";
     both_fail(&cb, web.address(), &["--ca", &ca(&other)], why);
     both_fail(&cb, web.address(), &[], why);
-    let stranger = HttpServer::tls(pki.server(Kind::Chained));
-    let why = "the certificate is signed by nobody who is trusted here";
-    both_fail(&cb, stranger.address(), &[], why);
     // What the machine trusts is that file, where this says so.
     let cb = Cb::new().env("SSL_CERT_DIR", "").env("SSL_CERT_FILE", pki.ca());
     told(&cb, 0, ["--http", &web.url("/")]);
@@ -129,11 +126,9 @@ fn a_certificate_of_the_client() {
     // Without, or with one of somebody else's, the server says no.
     for refused in [with(1, &[], &[]), with(1, &[&other.client()], &["--cert"])] {
         assert_eq!(refused["timed_out"], false);
-        let why = found(&refused).to_ascii_lowercase();
-        assert!(
-            why.contains("certificate") || why.contains("alert") || why.contains("unknown"),
-            "{why}"
-        );
+        // Whoever is writing when the server hangs up does not hear why.
+        let why = found(&refused);
+        assert!(["certificate", "closed", "reset"].iter().any(|it| why.contains(it)), "{why}");
     }
     // The fault is ours where a file has no certificate, or the key is another's.
     let (_, other_key) = other.client_pair();
