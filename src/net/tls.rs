@@ -44,25 +44,27 @@ pub struct Facts {
     pub days_left: i64,
 }
 
-/// Shakes hands on a connection. `name` is whom to ask for, where the options do not
-/// say otherwise; `alpn` what may be spoken, the best first.
+/// Our side of a handshake.
+pub struct Ready {
+    name: String,
+    asked: ServerName<'static>,
+    verifier: Arc<Verifier>,
+    config: ClientConfig,
+}
+
+/// Makes our side ready, before there is a connection: what is wrong with it says
+/// nothing of a server, be that there or not. `name` is whom to ask for, where the
+/// options do not say otherwise; `alpn` what may be spoken, the best first.
 ///
 /// # Errors
 ///
-/// If the server cannot do it, or its certificate is not to be trusted. If the files
-/// of the options cannot be used, which is our side.
-pub async fn handshake<S>(
+/// If the files of the options, or the name, cannot be used.
+pub async fn ready(
     net: &Net,
-    stream: S,
     options: &TlsOptions,
     name: &str,
     alpn: &[&[u8]],
-    trace: &Trace,
-) -> Result<(TlsStream<S>, Facts), Trouble>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    trace.enter(Phase::Tls);
+) -> Result<Ready, Trouble> {
     let name = options.server_name.as_deref().unwrap_or(name);
     let asked = ServerName::try_from(name.to_owned()).map_err(|_| {
         Trouble::Unknown(format!("no name that TLS can ask for: '{}'", excerpt(name, 80)))
@@ -72,8 +74,26 @@ where
         false => Verifier::trusting(trust::anchors(net, options).await?),
     });
     let config = config(options, Arc::clone(&verifier), alpn).await?;
+    Ok(Ready { name: name.to_owned(), asked, verifier, config })
+}
+
+/// Shakes hands on a connection.
+///
+/// # Errors
+///
+/// If the server cannot do it, or its certificate is not to be trusted.
+pub async fn handshake<S>(
+    ready: Ready,
+    stream: S,
+    trace: &Trace,
+) -> Result<(TlsStream<S>, Facts), Trouble>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    trace.enter(Phase::Tls);
+    let Ready { name, asked, verifier, config } = ready;
     let connecting = TlsConnector::from(Arc::new(config)).connect(asked, stream);
-    let stream = connecting.await.map_err(|error| refusal(&error, name, &verifier))?;
+    let stream = connecting.await.map_err(|error| refusal(&error, &name, &verifier))?;
     let facts = facts(&stream, &verifier)?;
     Ok((stream, facts))
 }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::message::{Health, status_name};
 use super::{Detail, Found, Spec, Verdict, tls};
 use crate::model::text::excerpt;
-use crate::net::tls::handshake;
+use crate::net::tls::{handshake, ready};
 use crate::net::{Net, Phase, Trace, Trouble, connect};
 use crate::probe::spec::Grpc;
 use crate::probe::tasks::Tasks;
@@ -39,11 +39,13 @@ pub(super) async fn look(
     net: &Net,
     trace: &Trace,
 ) -> Result<Found, Trouble> {
-    let stream = connect::tcp(net, &grpc.at, &spec.route, trace).await?;
     if !grpc.tls {
+        let stream = connect::tcp(net, &grpc.at, &spec.route, trace).await?;
         return check(grpc, spec, stream, trace).await;
     }
-    let (stream, facts) = handshake(net, stream, &spec.tls, &grpc.at.host, &[b"h2"], trace).await?;
+    let ready = ready(net, &spec.tls, &grpc.at.host, &[b"h2"]).await?;
+    let stream = connect::tcp(net, &grpc.at, &spec.route, trace).await?;
+    let (stream, facts) = handshake(ready, stream, trace).await?;
     let mut found = check(grpc, spec, stream, trace).await?;
     found.detail.tls = Some(tls::detail(facts));
     Ok(found)

@@ -129,13 +129,9 @@ fn detail(answer: &Answer, page: &Page, redirects: u32, body_bytes: u64) -> Deta
     Detail { http: Some(http), tls, ..Detail::default() }
 }
 
-/// A URL without user and password.
+/// A URL without what may be secret in it.
 fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both can fail only for URLs without a host; these have one.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    excerpt(url.as_str(), URL_CHARS_MAX)
+    excerpt(&spec::shown(url), URL_CHARS_MAX)
 }
 
 /// Whether an answer to such a request has no body, whatever it says.

@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::report::{Detail, TlsDetail, Verdict};
 use super::{Found, Spec, spec};
-use crate::net::tls::{Facts, handshake};
+use crate::net::tls::{Facts, handshake, ready};
 use crate::net::{Net, Trace, Trouble, connect};
 
 /// Shakes hands, and says nothing.
@@ -14,8 +14,9 @@ pub(super) async fn look(
     net: &Net,
     trace: &Trace,
 ) -> Result<Found, Trouble> {
+    let ready = ready(net, &spec.tls, &it.at.host, &[]).await?;
     let stream = connect::tcp(net, &it.at, &spec.route, trace).await?;
-    let (mut stream, facts) = handshake(net, stream, &spec.tls, &it.at.host, &[], trace).await?;
+    let (mut stream, facts) = handshake(ready, stream, trace).await?;
     trace.leave();
     // Or the server's log has an error for each probe. What it says is known by now.
     let _ = stream.shutdown().await;

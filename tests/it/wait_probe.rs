@@ -31,9 +31,7 @@ fn begin(cb: &Cb, name: &str) -> UnixListener {
 /// The wait has looked so often and found nothing.
 #[track_caller]
 fn looked(cb: &Cb, name: &str, times: u64) {
-    eventually("it looks", || {
-        cb.store().join(name).exists() && cb.total(name, "failures") >= times
-    });
+    eventually("it looks", || cb.store().join(name).exists() && cb.total(name, "failed") >= times);
 }
 
 fn wait(cb: &Cb, args: &[&str]) -> Live {
@@ -48,7 +46,7 @@ fn it_waits_until_the_server_is_there() {
     let _server = begin(&cb, "db");
     live.end().code(0).stdout("").stderr("");
     assert_eq!(cb.status("db")["last_probe"]["outcome"], "success");
-    assert_eq!(cb.total("db", "successes"), 1);
+    assert_eq!(cb.total("db", "succeeded"), 1);
 }
 
 #[test]
@@ -58,15 +56,15 @@ fn several_are_waited_for_and_each_only_as_long_as_it_takes() {
     let live = wait(&cb, &["a", "b", "c", "a"]);
     looked(&cb, "a", 1);
     let _a = begin(&cb, "a");
-    eventually("a is well", || cb.total("a", "successes") == 1);
+    eventually("a is well", || cb.total("a", "succeeded") == 1);
     // From then on nobody looks at a and c any more.
-    looked(&cb, "b", cb.total("b", "failures") + 2);
+    looked(&cb, "b", cb.total("b", "failed") + 2);
     let _b = begin(&cb, "b");
     live.end().code(0).stdout("").stderr("");
     for name in ["a", "b", "c"] {
-        assert_eq!(cb.total(name, "successes"), 1, "{name}");
+        assert_eq!(cb.total(name, "succeeded"), 1, "{name}");
     }
-    assert_eq!(cb.total("c", "failures"), 0);
+    assert_eq!(cb.total("c", "failed"), 0);
 }
 
 #[test]
@@ -95,10 +93,10 @@ fn who_has_no_time_looks_once() {
     cb.run(["wait", "--probe", "db", "--timeout", "0"])
         .code(124)
         .one_line("there is no such socket");
-    assert_eq!(cb.total("db", "failures"), 1);
+    assert_eq!(cb.total("db", "failed"), 1);
     let _server = begin(&cb, "db");
     cb.run(["wait", "--probe", "db", "--timeout", "0"]).code(0).stdout("").stderr("");
-    assert_eq!((cb.total("db", "failures"), cb.total("db", "successes")), (1, 1));
+    assert_eq!((cb.total("db", "failed"), cb.total("db", "succeeded")), (1, 1));
 }
 
 #[test]
@@ -139,7 +137,7 @@ fn a_signal_ends_it_also_while_it_looks() {
         eventually("it asks", || !web.seen().is_empty());
         live.send(signal);
         live.end().signal(signal).stdout("").stderr("");
-        assert_eq!(cb.total("pay", "failures"), 0);
+        assert_eq!(cb.total("pay", "failed"), 0);
     }
 }
 
@@ -190,7 +188,7 @@ fn good_looks_close_it_where_they_may() {
     wait(&cb, &["db", "--until", "closed"]).end().code(0).stdout("").stderr("");
     cb.is("db", "closed");
     // They only looked: none of them was a call.
-    assert_eq!(cb.total("db", "successes"), 0);
+    assert_eq!(cb.total("db", "succeeded"), 0);
 }
 
 #[test]

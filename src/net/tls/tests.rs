@@ -166,8 +166,9 @@ fn shake(port: u16, options: &TlsOptions, name: &str, alpn: &[&[u8]]) -> Result<
     run(async {
         let (net, trace) = (Net::default(), Trace::default());
         let to = Endpoint { host: "127.0.0.1".to_owned(), port };
+        let ready = ready(&net, options, name, alpn).await?;
         let stream = connect::tcp(&net, &to, &Route::default(), &trace).await.unwrap();
-        let (_, facts) = handshake(&net, stream, options, name, alpn, &trace).await?;
+        let (_, facts) = handshake(ready, stream, &trace).await?;
         assert_eq!(trace.phase(), Some(Phase::Tls));
         Ok(facts)
     })

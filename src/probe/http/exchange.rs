@@ -13,7 +13,7 @@ use super::heard::{Heard, Listened, Stream};
 use super::request::{Given, Page};
 use super::{expect, is_bodiless};
 use crate::model::text::excerpt;
-use crate::net::tls::{self, Facts, handshake};
+use crate::net::tls::{self, Facts, Ready, handshake, ready};
 use crate::net::{Net, Phase, TlsOptions, Trace, Trouble, connect};
 use crate::probe::tasks::Tasks;
 use crate::probe::{Spec, spec};
@@ -60,14 +60,15 @@ pub(super) async fn ask(
     net: &Net,
     trace: &Trace,
 ) -> Result<Answer, Trouble> {
+    let ready = match page.is_encrypted() {
+        true => Some(encrypted(page, it, spec, net).await?),
+        false => None,
+    };
     let (stream, facts) = match &it.unix_socket {
-        Some(path) => {
-            let stream = connect::unix(path, trace).await?;
-            secured(stream, page, it, spec, net, trace).await?
-        }
+        Some(path) => secured(connect::unix(path, trace).await?, ready, trace).await?,
         None => {
             let stream = connect::tcp(net, &page.endpoint(), &spec.route, trace).await?;
-            secured(stream, page, it, spec, net, trace).await?
+            secured(stream, ready, trace).await?
         }
     };
     let version = version(it.version, facts.as_ref())?;
@@ -96,15 +97,16 @@ pub(super) async fn ask(
 /// The connection as it is, or with TLS on it.
 async fn secured<S: Stream + 'static>(
     stream: S,
-    page: &Page,
-    it: &spec::Http,
-    spec: &Spec,
-    net: &Net,
+    ready: Option<Ready>,
     trace: &Trace,
 ) -> Result<(Box<dyn Stream>, Option<Facts>), Trouble> {
-    if !page.is_encrypted() {
-        return Ok((Box::new(stream), None));
-    }
+    let Some(ready) = ready else { return Ok((Box::new(stream), None)) };
+    let (stream, facts) = handshake(ready, stream, trace).await?;
+    Ok((Box::new(stream), Some(facts)))
+}
+
+/// Our side of TLS.
+async fn encrypted(page: &Page, it: &spec::Http, spec: &Spec, net: &Net) -> Result<Ready, Trouble> {
     let alpn: &[&[u8]] = match it.version {
         spec::Version::Negotiated => &[b"h2", b"http/1.1"],
         spec::Version::Http1 => &[b"http/1.1"],
@@ -117,9 +119,7 @@ async fn secured<S: Stream + 'static>(
         ..TlsOptions::default()
     };
     let options = if page.at_home { &spec.tls } else { &elsewhere };
-    let host = page.endpoint().host;
-    let (stream, facts) = handshake(net, stream, options, &host, alpn, trace).await?;
-    Ok((Box::new(stream), Some(facts)))
+    ready(net, options, &page.endpoint().host, alpn).await
 }
 
 fn version(wanted: spec::Version, facts: Option<&Facts>) -> Result<Version, Trouble> {
@@ -217,8 +217,8 @@ async fn http2(tasks: &Tasks, stream: Listened) -> hyper::Result<http2::SendRequ
 /// What it means that an exchange broke off.
 fn trouble(error: &hyper::Error, version: Version, heard: &Heard, when: &str) -> Trouble {
     let sources = || std::iter::successors(error.source(), |inner| (*inner).source());
-    if let Some(rustls) = sources().find_map(of_tls) {
-        return Trouble::Unhealthy(format!("{} ({when})", tls::words(rustls)));
+    if let Some(fault) = heard.fault() {
+        return Trouble::Unhealthy(format!("{} ({when})", tls::words(&fault)));
     }
     let first = heard.first();
     let is_http = version == Version::HTTP_2 || first.iter().zip(b"HTTP/").all(|(a, b)| a == b);
@@ -258,8 +258,4 @@ fn trouble(error: &hyper::Error, version: Version, heard: &Heard, when: &str) ->
     } else {
         format!("{error}{cause}")
     })
-}
-
-fn of_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }

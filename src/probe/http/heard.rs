@@ -1,5 +1,6 @@
-//! A connection that notes what came from the other side: how much, and how it
-//! began. So the first byte has a time, and an answer that is no HTTP can be told.
+//! A connection that notes what came from the other side: how much, how it began,
+//! and what broke it. So the first byte has a time, and an answer that is no HTTP
+//! can be told.
 
 use std::io;
 use std::pin::Pin;
@@ -26,6 +27,7 @@ pub(super) struct Heard(Arc<Mutex<Bytes>>);
 struct Bytes {
     count: u64,
     first: Vec<u8>,
+    fault: Option<rustls::Error>,
 }
 
 /// A connection that is listened to.
@@ -47,8 +49,20 @@ impl Heard {
         self.bytes().first.clone()
     }
 
+    /// What TLS said when it broke. By HTTP/2 a request is told only that it did.
+    pub(super) fn fault(&self) -> Option<rustls::Error> {
+        self.bytes().fault.clone()
+    }
+
     fn bytes(&self) -> MutexGuard<'_, Bytes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_fault(&self, error: &io::Error) {
+        let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(fault) = fault {
+            self.bytes().fault = Some(fault.clone());
+        }
     }
 
     fn note(&self, bytes: &[u8]) -> bool {
@@ -77,6 +91,9 @@ impl AsyncRead for Listened {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Poll::Ready(Err(error)) = &polled {
+            self.heard.note_fault(error);
+        }
         let is_first = self.heard.note(&buffer.filled()[before..]);
         if let Some(trace) = self.trace.as_ref().filter(|_| is_first) {
             trace.enter(Phase::Body);

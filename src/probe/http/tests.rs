@@ -374,7 +374,7 @@ fn redirects_are_followed_as_far_as_they_may() {
     let http = Http { redirects_max: 2, ..get(server.url()) };
     let report = look(http);
     let told = report.detail.http.unwrap();
-    assert_eq!((told.redirects, told.url), (2, server.url().join("/c?d").unwrap().to_string()));
+    assert_eq!((told.redirects, told.url), (2, server.url().join("/c?...").unwrap().to_string()));
     assert_eq!(report.verdict, Verdict::Healthy);
     let server = Server::answering(&[redirect(302, "/")]);
     let report = look(Http { redirects_max: 3, ..get(server.url()) });

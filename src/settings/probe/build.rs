@@ -95,7 +95,7 @@ impl ProbeLayers {
     fn asked_name(&self, name: &str, record: &str) -> Result<String, Error> {
         let Ok(address) = name.parse::<IpAddr>() else { return Ok(name.to_owned()) };
         if record != "PTR" {
-            let with = format!("record {record}: an address has a PTR");
+            let with = format!("record {record}, since it is an address; allowed: record PTR");
             return Err(self.nothing_with(ProbeKey::Dns, &with));
         }
         Ok(match address {
@@ -185,8 +185,13 @@ impl ProbeLayers {
     /// none. What a less specific section says is for other probes, too.
     fn check_tls(&self, spec: &Spec) -> Result<(), Error> {
         let (speaks, plain) = match &spec.what {
-            What::Http(http) => (http.url.scheme() == "https" || http.redirects_max > 0, "http://"),
-            What::Grpc(grpc) => (grpc.tls, "gRPC without TLS; add --grpc-tls (grpc_tls = true)"),
+            What::Http(http) => (
+                http.url.scheme() == "https" || http.redirects_max > 0,
+                "http://; allowed: https://",
+            ),
+            What::Grpc(grpc) => {
+                (grpc.tls, "gRPC without TLS; allowed: with --grpc-tls (grpc_tls = true)")
+            }
             _ => (true, ""),
         };
         let own =
@@ -195,7 +200,10 @@ impl ProbeLayers {
             return Err(self.nothing_with(key, plain));
         }
         if own(&ProbeKey::CertKey) && spec.tls.cert.is_none() {
-            return Err(self.nothing_with(ProbeKey::CertKey, "no certificate of the client"));
+            return Err(self.nothing_with(
+                ProbeKey::CertKey,
+                "no certificate of the client; allowed: with --cert (cert)",
+            ));
         }
         Ok(())
     }

@@ -150,10 +150,10 @@ pub fn conflicts(section: &[ProbeAssignment]) -> Vec<(&ProbeAssignment, String)>
         if let Some(other) = other {
             let (a, b) = (described(other.key, &other.place), described(one.key, &one.place));
             let allowed = match one.key.is_kind() {
-                true => "a probe looks at one thing",
-                false => "a request has one body",
+                true => "one kind of probe",
+                false => "one body",
             };
-            found.push((one, format!("{a} and {b} exclude each other: {allowed}")));
+            found.push((one, format!("{a} and {b} exclude each other; allowed: {allowed}")));
         }
     }
     let mut kinds = section.iter().filter(|one| one.key.is_kind());

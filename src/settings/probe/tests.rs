@@ -158,7 +158,10 @@ fn an_address_is_asked_for_its_name() {
     assert_eq!(name("2001:db8::1"), reversed);
     assert_eq!(name("h.example"), "h.example");
     let message = with(&[("dns", "192.0.2.7")]).expect_err("no name");
-    assert_eq!(message, "--dns says nothing with record A: an address has a PTR");
+    assert_eq!(
+        message,
+        "--dns says nothing with record A, since it is an address; allowed: record PTR"
+    );
 }
 
 #[test]
@@ -471,7 +474,7 @@ fn check_conflict(flags: &[(&str, &str)], expected: &str) {
 
 #[test]
 fn words_that_exclude_each_other() {
-    let one = "exclude each other: a probe looks at one thing";
+    let one = "exclude each other; allowed: one kind of probe";
     check_conflict(&[("http", "http://h/"), ("tcp", "h:1")], &format!("--http and --tcp {one}"));
     let message = resolve_probe([], &[flag("dns", "h")], &["x".into()]).expect_err("two kinds");
     assert_eq!(message.to_string(), format!("--dns and -- COMMAND {one}"));
@@ -479,7 +482,7 @@ fn words_that_exclude_each_other() {
     assert!(message.to_string().starts_with("-- '': the command is empty; allowed: "), "{message}");
     check_conflict(
         &[("http", "http://h/"), ("body", "x"), ("body_file", "f")],
-        "--body and --body-file exclude each other: a request has one body",
+        "--body and --body-file exclude each other; allowed: one body",
     );
     check_conflict(
         &[("tcp", "h:1"), ("expect_status", "200")],
@@ -491,7 +494,7 @@ fn words_that_exclude_each_other() {
     check_conflict(&[("http", "http://h/"), ("ca", "c")], "--ca says nothing with http://");
     check_conflict(
         &[("grpc", "h:1"), ("insecure", "true")],
-        "--insecure says nothing with gRPC without TLS; add --grpc-tls",
+        "--insecure says nothing with gRPC without TLS; allowed: with --grpc-tls",
     );
     check_conflict(&[("tls", "h"), ("key", "k")], "--key says nothing with no certificate");
     assert!(with(&[("http", "http://h/"), ("ca", "c"), ("redirects", "1")]).is_ok());

@@ -49,7 +49,7 @@ fn a_server_that_accepts_and_is_silent() {
     ends_in("first_byte", &["--http", &page]);
     ends_in("first_byte", &["--http", &page, "--http-version", "2"]);
     ends_in("first_byte", &["--grpc", &at]);
-    ends_in("tls", &["--tls", &at]);
+    ends_in("tls", &["--tls", &at, "--insecure"]);
     ends_in("tls", &["--http", &page.replace("http", "https"), "--insecure"]);
     ends_in("tls", &["--grpc", &at, "--grpc-tls", "--insecure"]);
 }
@@ -106,7 +106,7 @@ fn an_address_where_nobody_answers() {
     let (at, page) = (hole.address().to_string(), url(hole.address()));
     ends_in("connect", &["--http", &page]);
     ends_in("connect", &["--tcp", &at]);
-    ends_in("connect", &["--tls", &at]);
+    ends_in("connect", &["--tls", &at, "--insecure"]);
     ends_in("connect", &["--grpc", &at]);
     // Others are tried meanwhile, and one that answers is enough.
     let port = hole.address().port();

@@ -42,7 +42,7 @@ fn a_page_that_is_well() {
     }
     assert_eq!(told["phases"]["tls_ms"], Value::Null);
     assert_eq!(told["fed"]["recorded"], true);
-    assert_eq!((cb.total("pay", "successes"), web.connections()), (1, 1));
+    assert_eq!((cb.total("pay", "succeeded"), web.connections()), (1, 1));
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn slower_than_slow_call_is_slow() {
     let url = web.url("/slow/60");
     let slow = told(&cb, 0, ["pay", "--http", &url, "--slow-call", "20ms"]);
     assert_eq!((&slow["health"], &slow["slow"]), (&"slow".into(), &true.into()));
-    assert_eq!((cb.total("pay", "slow"), cb.total("pay", "successes")), (1, 1));
+    assert_eq!((cb.total("pay", "slow"), cb.total("pay", "succeeded")), (1, 1));
     let fine = told(&cb, 0, ["pay", "--http", &url, "--slow-call", "1h"]);
     assert_eq!((&fine["health"], &fine["slow"]), (&"healthy".into(), &false.into()));
     assert_eq!(cb.total("pay", "slow"), 1);
@@ -353,7 +353,7 @@ fn connections_that_break() {
     why(&resetting(), "", "reset");
     why(&closing(), "first_byte", "closed the connection before it answered");
     let to = web.address();
-    why(&proxy(to, Fault::Reset, 0), "first_byte", "");
+    why(&proxy(to, Fault::Reset, 0), "", "");
     why(&proxy(to, Fault::HalfClose, 0), "first_byte", "closed");
     why(&proxy(to, Fault::Reset, 5000), "body", "");
     why(&proxy(to, Fault::HalfClose, 10), "body", "");
@@ -422,5 +422,5 @@ fn the_config_file_does_the_same_as_flags() {
     told(&cb, 1, ["safe", "--expect-json", "/status=bad"]);
     told(&cb, 1, ["safe", "--min-days", "999"]);
     assert_eq!(found(&told(&cb, 1, ["down"])), "HTTP 503 Service Unavailable, expected 200-299");
-    assert_eq!((cb.total("down", "failures"), cb.total("pay", "successes")), (1, 1));
+    assert_eq!((cb.total("down", "failed"), cb.total("pay", "succeeded")), (1, 1));
 }

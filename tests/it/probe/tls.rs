@@ -61,20 +61,22 @@ fn certificates_that_are_not_believed() {
         both_fail(&cb, web.address(), &["--ca", &ca(&pki)], why);
     };
     bad(Kind::Expired, "the certificate expired 3 days ago");
-    bad(Kind::NotYet, "the certificate is not valid yet");
+    bad(Kind::NotYet, "the certificate is not valid before 3 days from now");
     bad(Kind::WrongName, "other.example");
-    bad(Kind::SelfSigned, "signed by itself");
+    bad(Kind::SelfSigned, "the certificate is self-signed, and not trusted here");
 }
 
 #[test]
 fn authorities_that_are_not_known() {
     let (pki, other) = (Pki::new(), Pki::new());
     let web = HttpServer::tls(pki.server(Kind::Good));
-    let cb = Cb::new();
-    both_fail(&cb, web.address(), &["--ca", &ca(&other)], "unknown issuer");
-    both_fail(&cb, web.address(), &[], "unknown issuer");
+    // The two have the same name, which is no proof.
+    let cb = Cb::new().env("SSL_CERT_DIR", "").env("SSL_CERT_FILE", other.ca());
+    let why = "the certificate has a signature that is not its issuer's";
+    both_fail(&cb, web.address(), &["--ca", &ca(&other)], why);
+    both_fail(&cb, web.address(), &[], why);
     // What the machine trusts is that file, where this says so.
-    let cb = Cb::new().env("SSL_CERT_FILE", pki.ca());
+    let cb = Cb::new().env("SSL_CERT_DIR", "").env("SSL_CERT_FILE", pki.ca());
     told(&cb, 0, ["--http", &web.url("/")]);
     told(&cb, 0, ["--tls", &web.address().to_string()]);
 }
@@ -124,11 +126,9 @@ fn a_certificate_of_the_client() {
     // Without, or with one of somebody else's, the server says no.
     for refused in [with(1, &[], &[]), with(1, &[&other.client()], &["--cert"])] {
         assert_eq!(refused["timed_out"], false);
-        let why = found(&refused).to_ascii_lowercase();
-        assert!(
-            why.contains("certificate") || why.contains("alert") || why.contains("unknown"),
-            "{why}"
-        );
+        // Whoever is writing when the server hangs up does not hear why.
+        let why = found(&refused);
+        assert!(["certificate", "closed", "reset"].iter().any(|it| why.contains(it)), "{why}");
     }
     // The fault is ours where a file has no certificate, or the key is another's.
     let (_, other_key) = other.client_pair();
@@ -161,7 +161,7 @@ fn servers_that_speak_no_tls() {
 #[test]
 fn the_store_of_trust_is_not_opened_without_need() {
     // It cannot be read, which only whoever needs it notices.
-    let cb = Cb::new().env("SSL_CERT_FILE", "/nonexistent/file");
+    let cb = Cb::new().env("SSL_CERT_DIR", "").env("SSL_CERT_FILE", "/nonexistent/file");
     let (web, pki) = (HttpServer::new(), Pki::new());
     told(&cb, 0, ["--http", &web.url("/")]);
     let by_tls = HttpServer::tls(pki.server(Kind::Good));
