@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::cli::HelpText;
@@ -43,14 +43,6 @@ impl Output {
     /// [`Error::Stdout`].
     pub fn check_open(&self) -> Result<(), Error> {
         if self.closed { Err(Error::Stdout(closed())) } else { Ok(()) }
-    }
-
-    /// Whether whoever reads it takes nothing now, so that a line would have to
-    /// wait.
-    pub fn would_block(&self) -> bool {
-        let stdout = rustix::stdio::stdout();
-        let room = &mut [PollFd::new(&stdout, PollFlags::OUT)];
-        !self.closed && matches!(poll(room, Some(&Timespec::default())), Ok(0))
     }
 
     /// Prints a help text, in colour where that suits.

@@ -7,11 +7,11 @@ pub mod prober;
 mod station;
 mod targets;
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 
-use super::output::{Output, Voice, say};
-use super::setup::Setup;
+use super::output::{Output, Voice, complain, say};
+use super::setup;
 use crate::cli::ProbeWords;
 use crate::error::Error;
 use crate::exit;
@@ -48,9 +48,13 @@ pub fn run(words: &ProbeWords, startup: &Startup, out: &mut Output) -> Result<i3
 
 fn probe(words: &ProbeWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
     out.check_open()?;
-    let setup = Setup::load(&words.places)?;
-    let store = setup.store();
-    let targets = targets::wanted(words, &setup, store.as_ref().ok())?;
+    if words.watch && words.nagios {
+        let why = "--nagios with --watch: a plugin says one line and ends; allowed: one of them";
+        return Err(Error::Usage(why.into()));
+    }
+    // Without a store it can be looked all the same.
+    let store = setup::store(&words.places);
+    let targets = targets::wanted(words, store.as_ref().ok())?;
     let keeper = words.output.as_deref().map(Keeper::of).transpose()?;
     let station = Station { places: &words.places, startup, store };
     let teller = Teller { words, keeper };
@@ -75,8 +79,11 @@ fn once(
             // All is told: whoever has no time for the answer ends it.
             station.startup.unblock_signals();
             notices.iter().for_each(|notice| teller.notice(&probed, notice));
-            teller.show(&probed, target, out).map_err(Error::Stdout)?;
-            teller.keep(|out| show::json(&probed, out))?;
+            forgive(teller.show(&probed, target, out))?;
+            // The answer is the same, whether it can be kept or not.
+            if let Err(error) = teller.keep(|out| show::json(&probed, out)) {
+                complain(&error);
+            }
             Ok(status([&probed], teller.words.nagios))
         }
         cut_short => {
@@ -84,6 +91,14 @@ fn once(
             cut_short?;
             Ok(end_as_asked())
         }
+    }
+}
+
+/// A reader that goes away has read enough: the exit status still says how it is.
+fn forgive(written: io::Result<()>) -> Result<(), Error> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::Stdout),
     }
 }
 

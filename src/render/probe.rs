@@ -129,15 +129,15 @@ impl Probed {
 /// One line, without its end.
 pub fn line(probed: &Probed) -> String {
     let report = &probed.report;
-    let mut line = format!(
-        "{}: {}: {} in {}",
-        excerpt(probed.label(), FOUND_CHARS_MAX),
-        probed.health().name(),
-        probed.found(),
-        Time(report.duration)
-    );
+    let label = excerpt(probed.label(), FOUND_CHARS_MAX);
+    let mut line = format!("{label}: {}: {}", probed.health().name(), probed.found());
+    // How long it took to know nothing is of no use, and a deadline is known.
+    if !report.timed_out && report.verdict != Verdict::Unknown {
+        line.push_str(&format!(" in {}", Time(report.duration)));
+    }
     let times = times(report);
-    match (&report.address, times.is_empty()) {
+    let address = report.address.as_deref().map(|address| excerpt(address, FOUND_CHARS_MAX));
+    match (&address, times.is_empty()) {
         (Some(address), false) => line.push_str(&format!(" ({address}; {times})")),
         (Some(address), true) => line.push_str(&format!(" ({address})")),
         (None, false) => line.push_str(&format!(" ({times})")),
@@ -165,6 +165,10 @@ fn told(fed: &Fed) -> Option<String> {
         Some(ProbeEffect::TrialDue) => "the breaker is open, and its trial is due now".to_owned(),
         Some(ProbeEffect::RetryLater) if fed.before == fed.after => {
             format!("the breaker stays open{}, as the server asks", waits())
+        }
+        Some(ProbeEffect::RetryLater) => {
+            let state = fed.after.name();
+            format!("the breaker is {state} now{}{}, as the server asks", why(), waits())
         }
         _ if fed.before != fed.after => format!("the breaker is {} now{}", fed.after.name(), why()),
         _ if fed.after != State::Closed => format!("the breaker is {}", fed.after.name()),

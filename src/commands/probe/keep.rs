@@ -15,7 +15,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Of this path, which is no directory, pipe or device.
+    /// Of this path, which is no directory, link, pipe or device: what has the name
+    /// is replaced, not written to.
     ///
     /// # Errors
     ///
@@ -28,7 +29,8 @@ impl Keeper {
                 path.display()
             )))
         };
-        match fs::metadata(&path) {
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() => refuse("a link"),
             Ok(found) if !found.is_file() => refuse("no regular file"),
             _ if path.file_name().is_none() => refuse("no name of a file"),
             _ => Ok(Keeper { path }),

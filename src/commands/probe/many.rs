@@ -1,20 +1,21 @@
 //! Many probes side by side, and probes again and again.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::station::{Begun, Station};
 use super::targets::Target;
-use super::{Teller, end_as_asked, status};
+use super::{Teller, end_as_asked, forgive, status};
+use crate::cli::ProbeWords;
 use crate::clock::{Clock, SystemClock};
-use crate::commands::output::Output;
+use crate::commands::output::{Output, complain};
 use crate::error::Error;
 use crate::model::State;
 use crate::model::backoff::spread;
 use crate::probe::{Bounds, Crowd, Ended, Report, look_at_all};
-use crate::process;
+use crate::process::{self, Startup};
 use crate::render::probe::{self as show, Probed};
 
 /// However short the interval: a target has so much rest.
@@ -36,15 +37,16 @@ pub fn run(
     let mut round = Round::new(station, teller, targets, out);
     let ended = look_at_all(&specs, bounds, &mut round);
     round.give_up_rest();
-    // From here on a signal ends cb as it would any program.
-    let asked = process::is_asked_to_end();
-    if !asked {
-        station.startup.unblock_signals();
-    }
-    let told = round.tell_end();
     match ended? {
-        Ended::Wished => Ok(end_as_asked()),
-        Ended::Done | Ended::TimeUp => told,
+        Ended::Wished => {
+            round.leave();
+            Ok(end_as_asked())
+        }
+        Ended::Done | Ended::TimeUp => {
+            // From here on a signal ends cb as it would any program.
+            station.startup.unblock_signals();
+            round.tell_end()
+        }
     }
 }
 
@@ -66,6 +68,8 @@ struct Round<'a> {
     keep_put_off: bool,
     /// That it could not be written was said.
     keep_failed: bool,
+    /// Whoever read the lines has gone.
+    reader_gone: bool,
     /// What ended it before its time.
     failed: Option<Error>,
 }
@@ -90,30 +94,34 @@ impl<'a> Round<'a> {
             kept_at: None,
             keep_put_off: false,
             keep_failed: false,
+            reader_gone: false,
             failed: None,
         }
     }
 
-    /// Says what was found, where it is news. Whoever reads may be slow: meanwhile a
-    /// signal ends cb as it would any program.
-    fn show(&mut self, at: usize, probed: &Probed) {
+    /// Says what was found, where it is news, and what has to be said besides.
+    fn show(&mut self, at: usize, probed: &Probed, notices: &[String]) {
         let words = self.teller.words;
         let news = self.last[at].as_ref().is_none_or(|last| is_news(last, probed));
         // A plugin says one line, at the end.
-        if words.nagios || words.watch && !words.json && !news {
+        let silent = words.nagios || words.watch && !words.json && !news || self.reader_gone;
+        if silent && notices.is_empty() {
             return;
         }
-        self.progress.clear();
-        let blocks = self.out.would_block();
-        if blocks {
-            self.station.startup.unblock_signals();
-        }
-        let shown = self.teller.show(probed, &self.targets[at], self.out);
-        if blocks {
-            process::listen(self.station.startup);
-        }
-        if let Err(error) = shown {
-            self.failed = Some(Error::Stdout(error));
+        let startup = self.station.startup;
+        let shown = aloud(startup, || {
+            self.progress.clear();
+            notices.iter().for_each(|notice| self.teller.notice(probed, notice));
+            match silent {
+                true => Ok(()),
+                false => self.teller.show(probed, &self.targets[at], self.out),
+            }
+        });
+        match shown {
+            Ok(()) => {}
+            // Nobody reads on. The others are looked at all the same, but not for ever.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.reader_gone = true,
+            Err(error) => self.failed = Some(Error::Stdout(error)),
         }
     }
 
@@ -129,7 +137,7 @@ impl<'a> Round<'a> {
             // Where it is written at the end, it is said at the end.
             Err(error) if self.teller.words.watch && !self.keep_failed => {
                 self.keep_failed = true;
-                crate::commands::output::complain(&error);
+                aloud(self.station.startup, || complain(&error));
             }
             Err(_) => {}
         }
@@ -162,6 +170,15 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// What is left behind where a person wants cb to end.
+    fn leave(&mut self) {
+        if let Err(error) = self.keep_now()
+            && !self.keep_failed
+        {
+            aloud(self.station.startup, || complain(&error));
+        }
+    }
+
     /// What is said once all have been looked at, and the exit status.
     fn tell_end(mut self) -> Result<i32, Error> {
         self.progress.clear();
@@ -170,17 +187,12 @@ impl<'a> Round<'a> {
         }
         let words = self.teller.words;
         let all: Vec<_> = self.last.iter().flatten().collect();
-        if words.nagios {
-            show::nagios_of_all(&all, self.out).map_err(Error::Stdout)?;
-        } else if !words.watch && !words.json && !words.quiet {
-            let colour = self.out.takes_colour();
-            writeln!(self.out)
-                .and_then(|()| show::table(&all, colour, self.out))
-                .and_then(|()| writeln!(self.out, "\n{}", show::summary(&all)))
-                .map_err(Error::Stdout)?;
+        if !self.reader_gone {
+            forgive(write_end(&all, words, self.out))?;
         }
-        self.out.flush().map_err(Error::Stdout)?;
-        self.keep_now()?;
+        if let Err(error) = self.keep_now() {
+            complain(&error);
+        }
         Ok(status(all, words.nagios))
     }
 }
@@ -194,8 +206,7 @@ impl Crowd for Round<'_> {
         let target = &self.targets[at];
         let begun = self.begun[at].take().unwrap_or_default();
         let (probed, notices) = self.station.end(target, begun, report);
-        notices.iter().for_each(|notice| self.teller.notice(&probed, notice));
-        self.show(at, &probed);
+        self.show(at, &probed, &notices);
         let pause = self.teller.words.watch.then(|| {
             let every = interval(target, self.last[at].as_ref(), &probed);
             let every = spread_by(target, every, self.clock.draw());
@@ -203,12 +214,15 @@ impl Crowd for Round<'_> {
         });
         self.last[at] = Some(probed);
         self.keep();
-        self.progress.draw(&self.last);
+        let startup = self.station.startup;
+        if self.progress.shows {
+            aloud(startup, || self.progress.draw(&self.last));
+        }
         pause
     }
 
     fn is_over(&self) -> bool {
-        self.failed.is_some()
+        self.failed.is_some() || self.reader_gone && self.teller.words.watch
     }
 
     fn put_off(&self) -> Option<Duration> {
@@ -218,6 +232,28 @@ impl Crowd for Round<'_> {
     fn catch_up(&mut self) {
         self.keep();
     }
+}
+
+/// What follows the lines of all.
+fn write_end(all: &[&Probed], words: &ProbeWords, out: &mut Output) -> io::Result<()> {
+    if words.nagios {
+        show::nagios_of_all(all, out)?;
+    } else if !words.watch && !words.json && !words.quiet {
+        let colour = out.takes_colour();
+        writeln!(out)?;
+        show::table(all, colour, out)?;
+        writeln!(out, "\n{}", show::summary(all))?;
+    }
+    out.flush()
+}
+
+/// Says something to somebody who may be slow to read it: meanwhile a signal ends cb
+/// as it would any program.
+fn aloud<T>(startup: &Startup, speak: impl FnOnce() -> T) -> T {
+    startup.unblock_signals();
+    let spoken = speak();
+    process::listen(startup);
+    spoken
 }
 
 /// Whether this differs from what was found before.

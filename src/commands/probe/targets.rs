@@ -31,15 +31,15 @@ pub struct Target {
 /// # Errors
 ///
 /// Words that ask for nothing, or for what cannot be probed.
-pub fn wanted(
-    words: &ProbeWords,
-    setup: &Setup<'_>,
-    store: Option<&FileStore>,
-) -> Result<Vec<Target>, Error> {
-    let names = match asked(words)? {
-        Asked::Described(None) => return Ok(vec![nameless(words)?]),
-        Asked::Described(Some(name)) => vec![name],
-        Asked::Named(words) => chosen(words, setup)?,
+pub fn wanted(words: &ProbeWords, store: Option<&FileStore>) -> Result<Vec<Target>, Error> {
+    let asked = asked(words)?;
+    if asked == Asked::Described(None) {
+        return Ok(vec![nameless(words)?]);
+    }
+    let setup = &Setup::load(&words.places)?;
+    let names = match asked {
+        Asked::Described(name) => name.into_iter().collect(),
+        Asked::Named(words) => configured(chosen(words, setup)?, setup)?,
         Asked::All([]) => setup.probed(),
         Asked::All(words) => {
             let probed = setup.probed();
@@ -70,7 +70,9 @@ impl Target {
         setup: &Setup<'_>,
         store: Option<&FileStore>,
     ) -> Result<Self, Error> {
-        Target::of(name, setup, store, (&[], &ProbeWords::default()))
+        let names = configured(vec![name], setup)?;
+        let target = |name| Target::of(name, setup, store, (&[], &ProbeWords::default()));
+        names.into_iter().map(target).next().expect("the one that was given")
     }
 
     fn of(
@@ -88,6 +90,16 @@ impl Target {
         let given = Given { last_flags, flags, ..Given::default() };
         let settings = setup.settings(&name, &given)?;
         Ok(Target { name: Some(name), settings, spec, watch, feeds: feed })
+    }
+}
+
+/// These, of which each has a probe of its own: what is for all of them gives
+/// settings to a probe, but makes none, or a name that is misspelt would have one.
+fn configured(names: Vec<BreakerName>, setup: &Setup<'_>) -> Result<Vec<BreakerName>, Error> {
+    let probed = setup.probed();
+    match names.iter().find(|name| !probed.contains(name)) {
+        Some(name) => Err(missing(name)),
+        None => Ok(names),
     }
 }
 
