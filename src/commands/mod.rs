@@ -53,7 +53,7 @@ pub fn run(startup: &Startup) -> i32 {
             let _ = text.print();
             return exit::OWN_ERROR;
         }
-        Err(Stop::Usage(message)) => Err(Error::Usage(message)),
+        Err(Stop::Usage(message)) => probe::refused(&startup.args, Error::Usage(message), &mut out),
     };
     status.unwrap_or_else(|error| {
         complain(&error);

@@ -7,6 +7,7 @@ pub mod prober;
 mod station;
 mod targets;
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 
@@ -36,14 +37,33 @@ const AT_ONCE_MAX: u64 = 1024;
 /// What is cb's own fault, or its caller's: nothing is known of the target then.
 pub fn run(words: &ProbeWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {
     match (probe(words, startup, out), words.nagios) {
-        // Nagios shows what it reads on stdout.
-        (Err(error), true) if !matches!(error, Error::Stdout(_)) => {
-            let line = error.to_string();
-            writeln!(out, "PROBE UNKNOWN: {}", printable(&line)).map_err(Error::Stdout)?;
-            Ok(exit::NAGIOS_UNKNOWN)
-        }
+        (Err(error), true) if !matches!(error, Error::Stdout(_)) => unknown(&error, out),
         (status, _) => status,
     }
+}
+
+/// Words that are not understood: an error, but of a plugin an answer.
+///
+/// # Errors
+///
+/// The error, where Nagios does not ask.
+pub fn refused(args: &[OsString], error: Error, out: &mut Output) -> Result<i32, Error> {
+    let own: Vec<_> = args.iter().take_while(|arg| *arg != "--").collect();
+    match own.iter().any(|arg| *arg == "probe") && own.iter().any(|arg| *arg == "--nagios") {
+        true => {
+            let status = unknown(&error, out)?;
+            out.finish().map(|()| status)
+        }
+        false => Err(error),
+    }
+}
+
+/// Nagios shows what it reads on stdout.
+fn unknown(error: &Error, out: &mut Output) -> Result<i32, Error> {
+    // The bar begins the figures.
+    let line = error.to_string().replace('|', "/");
+    writeln!(out, "PROBE UNKNOWN: {}", printable(&line)).map_err(Error::Stdout)?;
+    Ok(exit::NAGIOS_UNKNOWN)
 }
 
 fn probe(words: &ProbeWords, startup: &Startup, out: &mut Output) -> Result<i32, Error> {

@@ -14,9 +14,11 @@ use crate::cli::WaitWords;
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::Error;
 use crate::exit;
-use crate::model::{Breaker, BreakerName, Hold, Now, Outcome, State, View};
+use crate::model::breaker::LastProbe;
+use crate::model::{Breaker, BreakerName, Hold, Ms, Now, Outcome, State, View};
 use crate::process::{self, Startup};
 use crate::render::sentence;
+use crate::render::times::rough;
 use crate::settings::{self, Given};
 use crate::store::{FileStore, Store};
 
@@ -24,6 +26,8 @@ use crate::store::{FileStore, Store};
 /// to a breaker is seen after the longest, however long it would stay open.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// What somebody else's probe found counts for so long.
+const FRESH_MS: Ms = 5 * 60 * 1000;
 /// The end of an open period is spread over at most so much.
 const SPREAD_MAX: Duration = Duration::from_secs(1);
 
@@ -41,9 +45,18 @@ pub enum Until {
 /// One breaker that is waited for.
 struct Awaited {
     name: BreakerName,
-    view: View,
+    stands: Stands,
     /// What the latest probe of this wait found.
     seen: Option<Seen>,
+}
+
+/// How a breaker stands.
+struct Stands {
+    /// Whether it was ever used.
+    known: bool,
+    view: View,
+    /// The time on its clock.
+    now_ms: Ms,
 }
 
 /// Waits.
@@ -105,13 +118,18 @@ impl Wait<'_> {
     fn until_met(mut self, names: Vec<BreakerName>, quiet: bool) -> Result<i32, Error> {
         let mut left = Vec::new();
         for name in names {
-            left.push(Awaited { view: self.view(&name)?, name, seen: None });
+            let stands = self.look(&name)?;
+            // It may be misspelt.
+            if !stands.known && self.prober.is_none() && !quiet {
+                say(format_args!("{name}: this breaker was never used: its calls flow"));
+            }
+            left.push(Awaited { name, stands, seen: None });
         }
         let mut base = PAUSE_MIN;
         loop {
             self.probe(&mut left)?;
             for one in &mut left {
-                one.view = self.view(&one.name)?;
+                one.stands = self.look(&one.name)?;
             }
             left.retain(|one| !self.is_met(one));
             if left.is_empty() {
@@ -125,7 +143,7 @@ impl Wait<'_> {
                 return Ok(exit::TIMED_OUT);
             }
             let pauses =
-                left.iter().map(|one| pause(self.until, &one.view, base, self.clock.draw()));
+                left.iter().map(|one| pause(self.until, &one.stands.view, base, self.clock.draw()));
             let pause = pauses.min().unwrap_or(base).min(time_left.unwrap_or(Duration::MAX));
             if let Some(asked) = process::pause(pause, clock::monotonic) {
                 return Ok(process::end_by_signal(asked.signal));
@@ -153,27 +171,38 @@ impl Wait<'_> {
     }
 
     /// The breaker as it stands, by the settings that its callers use.
-    fn view(&self, name: &BreakerName) -> Result<View, Error> {
+    fn look(&self, name: &BreakerName) -> Result<Stands, Error> {
         let found = self.store.find(name)?;
         let last_flags = found.as_ref().map_or("", |found| found.breaker.flags());
         let settings = self.setup.settings(name, &Given { last_flags, ..Given::default() })?;
         Ok(match &found {
-            Some(found) => operate::view(found, &settings.policy),
-            None => Breaker::new(Now::at(0)).view(&settings.policy, Now::at(0)),
+            Some(found) => Stands {
+                known: true,
+                view: operate::view(found, &settings.policy),
+                now_ms: found.scene.now.at_ms,
+            },
+            None => {
+                let view = Breaker::new(Now::at(0)).view(&settings.policy, Now::at(0));
+                Stands { known: false, view, now_ms: 0 }
+            }
         })
     }
 
     fn is_met(&self, one: &Awaited) -> bool {
+        let view = &one.stands.view;
         match (self.until, &self.prober) {
-            (Until::Closed, _) => matches!(
-                one.view.state,
-                State::Closed | State::Held(Hold::Disabled | Hold::MetricsOnly)
-            ),
-            (Until::Admitting, _) => one.view.admits,
+            (Until::Closed, _) => {
+                matches!(
+                    view.state,
+                    State::Closed | State::Held(Hold::Disabled | Hold::MetricsOnly)
+                )
+            }
+            (Until::Admitting, _) => view.admits,
             // What was well before this wait may not be so any more.
             (Until::Healthy, Some(_)) => one.seen.as_ref().is_some_and(|seen| seen.healthy),
             (Until::Healthy, None) => {
-                one.view.last_probe.is_some_and(|last| last.outcome == Outcome::Success)
+                let is_good = |last: LastProbe| last.outcome == Outcome::Success;
+                view.last_probe.is_some_and(is_good) && one.stands.probe_age_ms() <= FRESH_MS
             }
         }
     }
@@ -181,18 +210,30 @@ impl Wait<'_> {
     /// Says what is still waited for, and how it stands.
     fn give_up(&self, one: &Awaited) {
         let waited = self.timeout.unwrap_or_default();
+        let view = &one.stands.view;
         let (until, stands) = match self.until {
-            Until::Closed => ("closed", sentence::still(&one.view, waited)),
-            Until::Admitting => ("admitting", sentence::still(&one.view, waited)),
+            Until::Closed => ("closed", sentence::still(view, waited)),
+            Until::Admitting => ("admitting", sentence::still(view, waited)),
             Until::Healthy => {
+                let age_ms = one.stands.probe_age_ms();
                 let why = match &one.seen {
                     Some(seen) => seen.found.clone(),
-                    None => sentence::last_probe(&one.view),
+                    None if view.last_probe.is_some() && age_ms > FRESH_MS => {
+                        format!("the last probe was {} ago", rough(age_ms))
+                    }
+                    None => sentence::last_probe(view),
                 };
-                ("healthy", format!("{}: {why}", sentence::not_healthy(&one.view, waited)))
+                ("healthy", format!("{}: {why}", sentence::not_healthy(view, waited)))
             }
         };
         say(format_args!("{}: {stands} (waiting for: {until})", one.name));
+    }
+}
+
+impl Stands {
+    /// How long ago the latest probe was.
+    fn probe_age_ms(&self) -> u64 {
+        self.view.last_probe.map_or(u64::MAX, |last| self.now_ms.saturating_sub(last.at_ms))
     }
 }
 

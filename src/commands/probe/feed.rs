@@ -26,11 +26,14 @@ pub struct Listener<'a> {
 }
 
 /// A probe under way.
+#[derive(Default)]
 pub struct Ticket {
-    permit: ProbePermit,
+    /// None where there is no such breaker yet: a probe that finds out nothing makes
+    /// none.
+    permit: Option<ProbePermit>,
     /// The kernel's hold on the permit, for the life of the probe.
     held: Option<PermitFile>,
-    before: State,
+    before: Option<State>,
     transitions: Vec<Transition>,
 }
 
@@ -42,14 +45,23 @@ impl Listener<'_> {
     /// What the store cannot do.
     pub fn begin(&self, notices: &mut Vec<String>) -> Result<Ticket, Error> {
         let policy = &self.settings.policy;
-        let how = (Absent::Create, Keep::State);
-        let done = operate(self.store, self.name, how, policy, |breaker, now| {
+        let how = (Absent::Refuse, Keep::State);
+        let begun = operate(self.store, self.name, how, policy, |breaker, now| {
             let step = breaker.begin_probe(policy, now, Holder::Process);
             step.map(|permit| (permit, breaker.state()))
-        })?;
+        });
+        let done = match begun {
+            Err(Error::Unknown { .. }) => return Ok(Ticket::default()),
+            begun => begun?,
+        };
         notices.extend(done.receipt.notices.iter().map(ToString::to_string));
         let (permit, before) = done.value;
-        Ok(Ticket { permit, held: done.receipt.permit, before, transitions: done.transitions })
+        Ok(Ticket {
+            permit: Some(permit),
+            held: done.receipt.permit,
+            before: Some(before),
+            transitions: done.transitions,
+        })
     }
 
     /// A probe has ended.
@@ -66,9 +78,17 @@ impl Listener<'_> {
         let Ticket { permit, held, before, mut transitions } = ticket;
         let policy = &self.settings.policy;
         let (call, retry_after) = (finished(report), report.retry_after);
-        let how = (Absent::Refuse, Keep::State);
+        let absent = if permit.is_some() { Absent::Refuse } else { Absent::Create };
+        let how = (absent, Keep::State);
         let done = operate(self.store, self.name, how, policy, |breaker, now| {
-            let step = breaker.end_probe(policy, now, permit, &call, retry_after);
+            let mut begun = Vec::new();
+            let permit = permit.unwrap_or_else(|| {
+                let step = breaker.begin_probe(policy, now, Holder::Process);
+                begun = step.transitions;
+                step.value
+            });
+            let mut step = breaker.end_probe(policy, now, permit, &call, retry_after);
+            step.transitions.splice(..0, begun);
             let view = breaker.view(policy, now);
             step.map(|probed| (probed, view))
         });
@@ -80,7 +100,7 @@ impl Listener<'_> {
         notices.extend(self.drain(&transitions));
         let (probed, view) = done.value;
         Ok(Fed {
-            before,
+            before: before.unwrap_or(State::Closed),
             after: view.state,
             why: transitions.last().map(|last| last.reason),
             recorded: probed.recorded == Recorded::Counted,
@@ -89,16 +109,17 @@ impl Listener<'_> {
         })
     }
 
-    /// A probe was cut short: its permit is free again.
+    /// A probe was cut short, or found out nothing: its permit is free again.
     ///
     /// # Errors
     ///
     /// What the store cannot do.
     pub fn abandon(&self, ticket: Ticket) -> Result<(), Error> {
+        let Some(permit) = ticket.permit else { return Ok(()) };
         let policy = &self.settings.policy;
         let how = (Absent::Refuse, Keep::State);
         operate(self.store, self.name, how, policy, |breaker, now| {
-            breaker.end_probe(policy, now, ticket.permit, &NOTHING, None)
+            breaker.end_probe(policy, now, permit, &NOTHING, None)
         })?;
         Ok(())
     }
@@ -115,8 +136,7 @@ fn finished(report: &Report) -> Finished {
     Finished {
         outcome: match report.verdict {
             Verdict::Healthy | Verdict::Warning => Outcome::Success,
-            Verdict::Unhealthy => Outcome::Failure,
-            Verdict::Unknown => Outcome::Ignored,
+            Verdict::Unhealthy | Verdict::Unknown => Outcome::Failure,
         },
         duration: report.duration,
         exit_code: report.detail.exit_code,

@@ -18,7 +18,7 @@ use crate::model::backoff::RetryDelay;
 use crate::model::policy::{Growth, Percent};
 use crate::probe::{Bounds, Crowd, Report, Spec, look_at_all};
 use crate::process::{self, Startup};
-use crate::render::probe::Probed;
+use crate::render::probe::{Health, Probed};
 
 /// The pause after the first look; it grows up to the interval of the probe.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -144,6 +144,10 @@ impl Crowd for Round<'_> {
         let pause = delay(&look.target).after(look.looks, self.clock.draw());
         look.due = self.clock.monotonic().saturating_add(pause);
         let healthy = probed.report.verdict.is_healthy();
+        // What is wrong on this side does not mend itself while it is waited for.
+        if probed.health() == Health::Unknown && look.looks == 1 {
+            voice.say(format_args!("unknown: {}", probed.found()));
+        }
         let found = Probed::found(&probed);
         self.seen.extend(look.target.name.clone().map(|name| (name, Seen { healthy, found })));
         None

@@ -5,7 +5,7 @@ use super::targets::Target;
 use crate::cli::Places;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::probe::Report;
+use crate::probe::{Report, Verdict};
 use crate::process::Startup;
 use crate::render::probe::Probed;
 use crate::store::FileStore;
@@ -48,6 +48,12 @@ impl Station<'_> {
     /// be said besides.
     pub fn end(&self, target: &Target, begun: Begun, report: Report) -> (Probed, Vec<String>) {
         let Begun { ticket, mut notices } = begun;
+        let (ticket, nothing) = match report.verdict {
+            // Nothing is known: the breaker hears nothing.
+            Verdict::Unknown => (None, ticket),
+            _ => (ticket, None),
+        };
+        self.abandon(target, Begun { ticket: nothing, notices: Vec::new() });
         let told = ticket
             .zip(self.listener(target))
             .map(|(ticket, listener)| listener.end(ticket, &report, &mut notices));
@@ -73,8 +79,8 @@ impl Station<'_> {
         (probed, notices)
     }
 
-    /// A probe was cut short. cb is on its way out: a permit that cannot be given
-    /// back is lost with it.
+    /// A probe was cut short, or found out nothing. A permit that cannot be given back
+    /// is lost, and free once cb has ended.
     pub fn abandon(&self, target: &Target, begun: Begun) {
         if let Some((ticket, listener)) = begun.ticket.zip(self.listener(target)) {
             let _ = listener.abandon(ticket);
