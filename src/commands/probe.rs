@@ -38,8 +38,9 @@ pub fn run(words: &ProbeWords, startup: &Startup, out: &mut Output) -> Result<i3
     match (probe(words, startup, out), words.nagios) {
         // Nagios shows what it reads on stdout.
         (Err(error), true) if !matches!(error, Error::Stdout(_)) => {
-            let line = error.to_string();
-            writeln!(out, "PROBE UNKNOWN: {}", printable(&line)).map_err(Error::Stdout)?;
+            // The bar begins the figures.
+            let line = printable(&error.to_string()).replace('|', "/");
+            writeln!(out, "PROBE UNKNOWN: {line}").map_err(Error::Stdout)?;
             Ok(exit::NAGIOS_UNKNOWN)
         }
         (status, _) => status,
