@@ -14,7 +14,7 @@ fn with_sockets(names: &[&str]) -> Cb {
     let section = |name: &&str| {
         let path = cb.path(&format!("{name}.sock")).display().to_string();
         format!(
-            "[breaker.{name}]\nfailures = 1000\n[breaker.{name}.probe]\nunix = {path:?}\ninterval = \"50ms\"\n"
+            "[breaker.{name}]\nconsecutive_failures = 0\nfailure_rate = \"0%\"\n[breaker.{name}.probe]\nunix = {path:?}\ninterval = \"50ms\"\n"
         )
     };
     let text: String = names.iter().map(section).collect();

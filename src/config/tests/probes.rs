@@ -125,7 +125,7 @@ fn what_excludes_each_other_names_both_lines() {
         "[breaker.a.probe]\ntcp = 'h:1'\nhttp = 'http://h/'\n",
         &[
             "3: tcp (line 2 of [breaker.a.probe]) and http (line 3 of [breaker.a.probe]) exclude each \
-         other: a probe looks at one thing",
+         other; allowed: one kind of probe",
         ],
     );
     check_problems(

@@ -129,7 +129,8 @@ fn a_page_is_asked_for_and_told() {
     assert_eq!((report.phase, report.retry_after), (None, None));
     let http = report.detail.http.unwrap();
     assert_eq!((http.status, &*http.version, http.body_bytes), (200, "HTTP/1.1", 2));
-    assert_eq!((http.url, http.redirects), (url.to_string(), 0));
+    let told = url.as_str().replace("q=1", "...");
+    assert_eq!((http.url, http.redirects), (told, 0));
     let version = env!("CARGO_PKG_VERSION");
     let host = format!("127.0.0.1:{}", server.served.port);
     let expected = format!(

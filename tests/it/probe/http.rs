@@ -152,6 +152,18 @@ fn secrets_are_never_written() {
 }
 
 #[test]
+fn the_query_of_a_page_is_not_told_either() {
+    let (cb, web) = (Cb::new(), HttpServer::new());
+    let report = told(&cb, 0, ["--http", &web.url("/echo?key=hush")]);
+    assert_eq!(web.last().path, "/echo?key=hush");
+    assert_eq!(report["http"]["url"], web.url("/echo?..."));
+    // Nor is that of a page that it is sent on to, and that may have it from there.
+    let url = web.url("/redirect-to/302?/status/500?key=hush");
+    let away = told(&cb, 1, ["--http", &url, "--redirects", "1"]);
+    assert!(!away.to_string().contains("hush"), "{away}");
+}
+
+#[test]
 fn secrets_go_to_no_other_origin() {
     let (first, other) = (HttpServer::new(), HttpServer::new());
     let cb = Cb::new().env("PAY_TOKEN", "hush-env");

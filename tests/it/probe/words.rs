@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::told::told;
+use crate::servers::faults::closed_port;
 use crate::servers::http::HttpServer;
 use crate::support::Cb;
 
@@ -243,6 +244,30 @@ fn files_and_variables_that_are_missing() {
     unknown(&cb, &["--http", &plain, "--header-env", "X-A: NOT_SET"], "NOT_SET");
     unknown(&cb, &["--http", &plain, "--header-env", "X-A: ODD"], "ODD");
     assert_eq!(web.seen().len(), 0);
+}
+
+#[test]
+fn a_ca_that_is_none_is_our_fault_also_where_nobody_answers() {
+    let cb = Cb::new();
+    fs::write(cb.path("none.pem"), "no certificate\n").expect("a file");
+    let ca = cb.path("none.pem").display().to_string();
+    // It was looked at once there was a connection, and here none comes about.
+    let at = closed_port();
+    let (url, at) = (format!("https://{at}/"), at.to_string());
+    let why = "none.pem: no certificate in it that can be read; PEM is allowed";
+    unknown(&cb, &["--http", &url, "--ca", &ca], why);
+    unknown(&cb, &["--tls", &at, "--ca", &ca], why);
+    unknown(&cb, &["--grpc", &at, "--grpc-tls", "--ca", &ca], why);
+}
+
+#[test]
+fn a_plugin_of_nagios_says_on_stdout_what_it_does_not_understand() {
+    let cb = Cb::new();
+    let ran = cb.run(["probe", "--nagios", "pay", "--http", "x|y\u{1b}"]).code(3).stderr("");
+    let line = ran.stdout_text();
+    assert!(line.starts_with("PROBE UNKNOWN: ") && !line.contains('|'), "{line}");
+    assert!(!line.trim_end().contains(char::is_control) && line.matches('\n').count() == 1);
+    assert!(!cb.store().exists());
 }
 
 #[test]
