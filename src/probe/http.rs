@@ -1,8 +1,8 @@
 //! Pages of web servers: a request, redirects as far as they are wanted, and an
 //! answer that is as expected or not.
 //!
-//! Invariants: what is secret goes to the origin of the URL that was given, and to
-//! no other. Nothing of an answer is believed or kept beyond a bound.
+//! Invariants: what a person gave to be sent goes to the origin of the URL that was
+//! given, and to no other. Nothing of an answer is believed or kept beyond a bound.
 
 mod exchange;
 mod expect;

@@ -145,3 +145,16 @@ fn a_store_shows_only_what_can_be_a_breaker() {
     let ran = cb.run(["status"]).code(0).stderr("");
     assert_eq!(ran.stdout_text().lines().count(), 2);
 }
+
+#[test]
+fn a_pipe_in_place_of_a_file_holds_up_no_probe() {
+    let cb = Cb::new();
+    let pipe = cb.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    // Somebody has to answer before the handshake asks for whom to trust.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = server.local_addr().expect("an address").to_string();
+    let cb = cb.env("SSL_CERT_FILE", &pipe).env("SSL_CERT_DIR", "");
+    let ran = cb.run(["probe", "--tls", &at]).code(125);
+    ran.one_line("no certificates to trust in ");
+}

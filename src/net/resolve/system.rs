@@ -3,16 +3,16 @@
 //! over, as libc does.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use hickory_proto::rr::Name;
 
 use super::name;
 use crate::error::plain;
+use crate::net::file::{Stamp, read_plain, stamp};
 
 const DNS_PORT: u16 = 53;
 /// As in libc: more name servers are not asked.
@@ -23,8 +23,8 @@ const SEARCH_MAX: usize = 32;
 const NDOTS_MAX: usize = 15;
 const ROUNDS_MAX: u32 = 5;
 /// Lists of names to block have some megabytes.
-const HOSTS_BYTES_MAX: u64 = 64 << 20;
-const RESOLV_CONF_BYTES_MAX: u64 = 1 << 20;
+const HOSTS_BYTES_MAX: usize = 64 << 20;
+const RESOLV_CONF_BYTES_MAX: usize = 1 << 20;
 
 /// Where it is read from.
 #[derive(Debug)]
@@ -46,16 +46,11 @@ impl Default for Places {
     }
 }
 
-/// What a file is and when it changed: device, inode, size, seconds, nanoseconds.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-pub(super) type Stamps = (Stamp, Stamp);
+/// How both files looked.
+pub(super) type Stamps = (Option<Stamp>, Option<Stamp>);
 
 impl Places {
     pub fn stamps(&self) -> Stamps {
-        let stamp = |path: &Path| {
-            let file = fs::metadata(path).ok()?;
-            Some((file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
-        };
         (stamp(&self.hosts), stamp(&self.resolv_conf))
     }
 }
@@ -169,13 +164,8 @@ fn parse_hosts(text: &str) -> HashMap<String, Vec<IpAddr>> {
     hosts
 }
 
-fn read(path: &Path, bytes_max: u64) -> Result<String, String> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
+fn read(path: &Path, bytes_max: usize) -> Result<String, String> {
+    match read_plain(path, bytes_max) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(String::new())

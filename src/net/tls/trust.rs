@@ -4,7 +4,6 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -12,7 +11,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::net::{Net, TlsOptions, Trouble, file};
+use crate::net::file::{self, Stamp, stamp};
+use crate::net::{Net, TlsOptions, Trouble};
 
 /// The machine's trust store, read when it is first needed and again once it has
 /// changed: a probe that runs for weeks sees certificates come and go.
@@ -97,9 +97,6 @@ struct Places {
     dirs: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-/// When something was changed, and how large it is.
-type Stamp = (SystemTime, u64);
-
 impl Store {
     /// What judges by the certificates of the machine.
     fn judge(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
@@ -159,11 +156,6 @@ impl Places {
         }
         judging_by(roots)
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn files_in(dir: &Path) -> Vec<PathBuf> {

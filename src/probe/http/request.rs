@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::{Method, Request, StatusCode, Uri, Version};
 use url::Url;
@@ -27,12 +27,10 @@ const HEADERS_BYTES_MAX: usize = 64 << 10;
 const BODY_BYTES_MAX: usize = 16 << 20;
 const AGENT: &str = concat!("cb/", env!("CARGO_PKG_VERSION"));
 
-/// What a person gave for the request, read from wherever it is.
+/// What a person gave for the request, read from wherever it is. All of it is for
+/// the origin of the first URL only: any header may be a secret, and so may a body.
 pub(super) struct Given {
-    /// For every request.
-    open: HeaderMap,
-    /// For the origin of the first URL only.
-    secret: HeaderMap,
+    headers: HeaderMap,
     body: Bytes,
 }
 
@@ -50,19 +48,16 @@ pub(super) struct Page {
 impl Given {
     /// Reads the headers and the body. What lacks is our side's fault.
     pub(super) async fn read(it: &spec::Http) -> Result<Self, Trouble> {
-        let (mut open, mut secret) = (HeaderMap::new(), HeaderMap::new());
+        let mut headers = HeaderMap::new();
         for header in &it.headers {
             match header {
-                Header::Given(name, value) if is_secret(name) => {
-                    add(&mut secret, name, value.clone())?;
-                }
-                Header::Given(name, value) => add(&mut open, name, value.clone())?,
+                Header::Given(name, value) => add(&mut headers, name, value.clone())?,
                 Header::FromVariable(name, variable) => {
-                    add(&mut secret, name, from_variable(variable)?)?;
+                    add(&mut headers, name, from_variable(variable)?)?;
                 }
                 Header::FromFile(path) => {
                     let text = file::read(path, HEADERS_BYTES_MAX).await?;
-                    from_lines(&text, path, &mut secret)?;
+                    from_lines(&text, path, &mut headers)?;
                 }
             }
         }
@@ -71,7 +66,7 @@ impl Given {
             Some(Body::Given(body)) => body.clone(),
             Some(Body::FromFile(path)) => file::read(path, BODY_BYTES_MAX).await?,
         };
-        Ok(Given { open, secret, body: body.into() })
+        Ok(Given { headers, body: body.into() })
     }
 }
 
@@ -83,7 +78,8 @@ impl Page {
             return Err(Trouble::Unknown(why.to_owned()));
         }
         let (url, method) = (it.url.clone(), it.method.clone());
-        Ok(Page { home: url.clone(), url, method, with_body: true, at_home: true })
+        let with_body = it.body.is_some();
+        Ok(Page { home: url.clone(), url, method, with_body, at_home: true })
     }
 
     /// The page that a redirect leads to, or why it leads nowhere.
@@ -104,10 +100,14 @@ impl Page {
             _ => false,
         };
         let at_home = url.origin() == self.home.origin();
+        let with_body = self.with_body && !becomes_get;
+        if with_body && !at_home {
+            return Err(format!("redirects to {}, which is not to have the body", shown(&url)));
+        }
         Ok(Page {
             url,
             method: if becomes_get { Method::GET } else { self.method.clone() },
-            with_body: self.with_body && !becomes_get,
+            with_body,
             at_home,
             home: self.home.clone(),
         })
@@ -135,17 +135,12 @@ impl Page {
         given: &Given,
         version: Version,
     ) -> Result<Request<Full<Bytes>>, Trouble> {
-        let mut headers = given.open.clone();
+        let mut headers = HeaderMap::new();
         if self.at_home {
-            for (name, value) in &given.secret {
-                headers.append(name, value.clone());
-            }
+            headers.clone_from(&given.headers);
             if let Some(basic) = self.basic_auth() {
                 headers.entry(AUTHORIZATION).or_insert(basic);
             }
-        } else {
-            // It was meant for the first host.
-            headers.remove(HOST);
         }
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
@@ -196,11 +191,6 @@ impl Page {
         value.set_sensitive(true);
         Some(value)
     }
-}
-
-/// Whether a header is for the first origin only, wherever it comes from.
-fn is_secret(name: &HeaderName) -> bool {
-    [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
 }
 
 fn add(to: &mut HeaderMap, name: &HeaderName, mut value: HeaderValue) -> Result<(), Trouble> {

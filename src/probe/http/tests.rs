@@ -407,7 +407,7 @@ fn a_redirect_keeps_the_method_where_it_should() {
 }
 
 #[test]
-fn secrets_go_to_the_first_origin_only() {
+fn what_was_given_goes_to_the_first_origin_only() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("headers");
     std::fs::write(&file, "X-Token: from-file\r\n\n").unwrap();
@@ -422,13 +422,36 @@ fn secrets_go_to_the_first_origin_only() {
     let first = Server::answering(&[redirect(307, "/again"), redirect(307, other.url().as_str())]);
     let report = look(Http { redirects_max: 2, headers, ..get(first.url()) });
     assert_eq!(report.verdict, Verdict::Healthy, "{}", report.found);
-    let secrets = ["Bearer given", "from-file", "x-path: ", "host: name.test"];
+    let secrets = ["Bearer given", "from-file", "x-path: ", "host: name.test", "x-open: open"];
     for asked in first.asked() {
         assert!(secrets.iter().all(|secret| asked.contains(secret)), "{asked}");
     }
     let asked = &other.asked()[0];
-    assert!(!secrets.iter().any(|secret| asked.contains(secret)), "{asked}");
-    assert!(asked.contains("x-open: open"), "{asked}");
+    let agent = concat!("cb/", env!("CARGO_PKG_VERSION"));
+    let port = other.served.port;
+    let bare = format!(
+        "GET / HTTP/1.1\r\nuser-agent: {agent}\r\naccept: */*\r\nhost: 127.0.0.1:{port}\r\n\r\n"
+    );
+    assert_eq!(*asked, bare);
+}
+
+#[test]
+fn a_body_goes_to_no_other_origin() {
+    let other = Server::answering(&[OK]);
+    let to = other.url();
+    let sent = |status: u16, method: Method| {
+        let first = Server::answering(&[redirect(status, to.as_str())]);
+        let body = Some(Body::Given(b"secret".to_vec()));
+        look(Http { redirects_max: 1, method, body, ..get(first.url()) })
+    };
+    for (status, method) in [(307, Method::POST), (308, Method::POST), (302, Method::PUT)] {
+        let report = sent(status, method);
+        let words = format!("HTTP {status}, redirects to {to}, which is not to have the body");
+        assert_eq!((report.verdict, report.found), (Verdict::Unhealthy, words));
+    }
+    assert_eq!(other.asked(), [] as [String; 0]);
+    assert_eq!(sent(303, Method::POST).verdict, Verdict::Healthy);
+    assert!(other.asked()[0].starts_with("GET / ") && !other.asked()[0].contains("secret"));
 }
 
 #[test]
