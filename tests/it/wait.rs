@@ -41,7 +41,9 @@ fn place_probed(cb: &Cb, name: &str) {
 fn what_is_so_already_is_not_waited_for() {
     let cb = Cb::new();
     for until in ["closed", "admitting"] {
-        cb.run(["wait", "never", "--until", until]).code(0).stdout("").stderr("");
+        let never = cb.run(["wait", "never", "--until", until]).code(0).stdout("");
+        never.one_line("cb: never: this breaker was never used: its calls flow");
+        cb.run(["wait", "-q", "never", "--until", until]).code(0).stdout("").stderr("");
     }
     assert!(!cb.store().exists(), "waiting makes no breaker");
     cb.run(["hold", "off", "disabled"]).code(0);
@@ -75,6 +77,7 @@ fn all_of_them_are_waited_for() {
     let cb = Cb::new();
     cb.run(["trip", "a", "--for", "1h"]).code(0);
     cb.run(["trip", "b", "--for", "1h"]).code(0);
+    cb.exec("c", ["true"]).code(0);
     let child = waiting(&cb, ["a", "c", "b"]);
     cb.run(["reset", "a"]).code(0);
     cb.run(["wait", "a", "c", "b", "--timeout", "0"]).code(124).one_line("cb: b: still open");
@@ -130,6 +133,7 @@ fn each_breaker_that_is_left_has_a_line_and_the_time_that_was_given() {
     let cb = Cb::new();
     cb.run(["trip", "a", "--for", "1h"]).code(0);
     cb.run(["trip", "b", "--for", "1h"]).code(0);
+    cb.exec("fine", ["true"]).code(0);
     let ran = cb.run(["wait", "b", "fine", "a", "b", "--timeout", "120ms"]).code(124).stdout("");
     let lines: Vec<String> = ran.stderr_text().lines().map(str::to_owned).collect();
     let begins = |line: &String, name| {

@@ -185,7 +185,7 @@ fn an_output_that_cannot_be_written_is_said_and_the_answer_is_there() {
     let page = Page::new();
     let cb = all_of(&["a", "b"], &page);
     let nowhere = cb.path("none/probes.json").display().to_string();
-    let ran = cb.run(["probe", "--all", "--output", &nowhere]).code(125);
+    let ran = cb.run(["probe", "--all", "--output", &nowhere]).code(0);
     ran.stdout_has("2 probed: 2 healthy").one_line("none/probes.json");
     let directory = cb.path("home").display().to_string();
     for (place, why) in [(directory.as_str(), "no regular file"), ("/dev/null", "no regular file")]

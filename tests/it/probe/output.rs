@@ -36,7 +36,7 @@ fn one_line_says_what_where_and_how_long() {
     ran.stdout_has(&format!("{dead}: unhealthy: connect: connection refused in "));
     page.holds();
     let late = ["probe", "--http", &page.url(), "--timeout", "50ms"];
-    cb.run(late).code(1).stdout_has(": unhealthy: first byte: no answer within 50ms in ");
+    cb.run(late).code(1).stdout_has(": unhealthy: first byte: no answer within 50ms (");
     cb.run(["probe", "-q", "--tcp", &dead]).code(1).stdout("").stderr("");
 }
 
