@@ -7,6 +7,7 @@
 mod exchange;
 mod expect;
 mod heard;
+mod pointer;
 mod request;
 mod retry_after;
 #[cfg(test)]
@@ -101,7 +102,7 @@ async fn judge(
                     format!("HTTP {status}, the first {len} bytes of the body read")
                 }
             };
-            (expect::body(it, &body), words, body.len)
+            (expect::body(it, &body).await, words, body.len)
         }
     };
     trace.leave();

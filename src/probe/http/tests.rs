@@ -345,6 +345,34 @@ fn json_that_is_nested_for_ever_is_no_json() {
 }
 
 #[test]
+fn a_large_body_is_searched_once_and_kept_once() {
+    let numbers = format!("[{}1]", "0,".repeat(2 << 20));
+    let server = Server::answering(&[format!("HTTP/1.1 200 OK\r\n\r\n{numbers}")]);
+    let expecting = |expected| {
+        let body_bytes_max = 64 << 20;
+        look(Http { expected: vec![expected], body_bytes_max, ..get(server.url()) }).found
+    };
+    assert_eq!(expecting(Expected::Json(format!("/{}", 2 << 20), json!(1))), "HTTP 200");
+    let whole = expecting(Expected::Json(String::new(), json!(1)));
+    assert!(whole.starts_with("the whole body is [0,0,0,") && whole.len() < 200, "{whole}");
+    // Each place begins like the text that is looked for.
+    let text = "0,".repeat(4000) + "2";
+    assert!(expecting(Expected::Contains(text)).starts_with("there is no '0,0,"));
+}
+
+#[test]
+fn judging_is_within_the_deadline_too() {
+    let body = "a".repeat(8 << 20);
+    let server = Server::answering(&[format!("HTTP/1.1 200 OK\r\n\r\n{body}")]);
+    let regex = Regex::new("(a?){50}b").unwrap();
+    let expected = vec![Expected::Matches(regex)];
+    let http = Http { expected, body_bytes_max: 64 << 20, ..get(server.url()) };
+    let report = look_by(&Spec { timeout: Duration::from_millis(20), ..spec(http) });
+    assert_eq!((report.verdict, report.timed_out), (Verdict::Unhealthy, true), "{report:?}");
+    assert_eq!(report.found, "no answer within 20ms");
+}
+
+#[test]
 fn a_status_is_expected_or_not() {
     let answer = "HTTP/1.1 503 Whatever\r\nRetry-After: 30\r\nContent-Length: 5\r\n\r\n";
     // The body never comes, and nobody waits for it.
