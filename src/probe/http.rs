@@ -87,7 +87,7 @@ async fn judge(
     trace: &Trace,
 ) -> Result<Found, Trouble> {
     let retry_after = retry_after::asked(answer.status(), answer.headers());
-    let early = expect::status(it, &answer)
+    let early = expect::status(it, &answer, &page.url)
         .or_else(|| expect::headers(it, answer.headers()))
         .or_else(|| answer.facts().and_then(|facts| tls::too_old(facts, it.days_min)));
     let (why, words, body_bytes) = match early {
@@ -130,13 +130,22 @@ fn detail(answer: &Answer, page: &Page, redirects: u32, body_bytes: u64) -> Deta
     Detail { http: Some(http), tls, ..Detail::default() }
 }
 
-/// A URL without user and password.
+/// A URL as people may see it, within a bound.
 fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both can fail only for URLs without a host; these have one.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    excerpt(url.as_str(), URL_CHARS_MAX)
+    excerpt(&spec::shown(url), URL_CHARS_MAX)
+}
+
+/// Where a redirect leads, as people may see it.
+fn shown_from(url: &Url, location: &str) -> String {
+    match url.join(location) {
+        Ok(to) if to.has_host() => shown(&to),
+        // What is no page is told as it is, up to what may be a secret.
+        _ if location.contains('@') => "...".to_owned(),
+        _ => {
+            let end = location.find(['?', '#']).unwrap_or(location.len());
+            excerpt(&location[..end], URL_CHARS_MAX)
+        }
+    }
 }
 
 /// Whether an answer to such a request has no body, whatever it says.

@@ -7,6 +7,7 @@ use hyper::header::LOCATION;
 use memchr::memmem;
 use serde_json::Value;
 use tokio::task::yield_now;
+use url::Url;
 
 use super::exchange::{Answer, Read};
 use super::pointer;
@@ -20,7 +21,7 @@ const CHARS_MAX: usize = 80;
 const JSON_BYTES_MAX: usize = 256 << 10;
 
 /// What is wrong with the status.
-pub(super) fn status(it: &Http, answer: &Answer) -> Option<String> {
+pub(super) fn status(it: &Http, answer: &Answer, url: &Url) -> Option<String> {
     let status = answer.status();
     if it.statuses.iter().any(|range| range.contains(&status.as_u16())) {
         return None;
@@ -30,7 +31,7 @@ pub(super) fn status(it: &Http, answer: &Answer) -> Option<String> {
     let location = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
     Some(match location {
         Some(to) => {
-            let to = excerpt(&String::from_utf8_lossy(to.as_bytes()), super::URL_CHARS_MAX);
+            let to = super::shown_from(url, &String::from_utf8_lossy(to.as_bytes()));
             format!("{told}, redirects to {to}, expected {}", listed(&it.statuses))
         }
         None => format!("{told}, expected {}", listed(&it.statuses)),
