@@ -7,6 +7,7 @@
 mod exchange;
 mod expect;
 mod heard;
+mod pointer;
 mod request;
 mod retry_after;
 #[cfg(test)]
@@ -86,7 +87,7 @@ async fn judge(
     trace: &Trace,
 ) -> Result<Found, Trouble> {
     let retry_after = retry_after::asked(answer.status(), answer.headers());
-    let early = expect::status(it, &answer)
+    let early = expect::status(it, &answer, &page.url)
         .or_else(|| expect::headers(it, answer.headers()))
         .or_else(|| answer.facts().and_then(|facts| tls::too_old(facts, it.days_min)));
     let (why, words, body_bytes) = match early {
@@ -101,7 +102,7 @@ async fn judge(
                     format!("HTTP {status}, the first {len} bytes of the body read")
                 }
             };
-            (expect::body(it, &body), words, body.len)
+            (expect::body(it, &body).await, words, body.len)
         }
     };
     trace.leave();
@@ -129,9 +130,22 @@ fn detail(answer: &Answer, page: &Page, redirects: u32, body_bytes: u64) -> Deta
     Detail { http: Some(http), tls, ..Detail::default() }
 }
 
-/// A URL without what may be secret in it.
+/// A URL as people may see it, within a bound.
 fn shown(url: &Url) -> String {
     excerpt(&spec::shown(url), URL_CHARS_MAX)
+}
+
+/// Where a redirect leads, as people may see it.
+fn shown_from(url: &Url, location: &str) -> String {
+    match url.join(location) {
+        Ok(to) if to.has_host() => shown(&to),
+        // What is no page is told as it is, up to what may be a secret.
+        _ if location.contains('@') => "...".to_owned(),
+        _ => {
+            let end = location.find(['?', '#']).unwrap_or(location.len());
+            excerpt(&location[..end], URL_CHARS_MAX)
+        }
+    }
 }
 
 /// Whether an answer to such a request has no body, whatever it says.

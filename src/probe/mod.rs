@@ -81,15 +81,17 @@ async fn report(spec: &Spec, net: &Net) -> Report {
     let failed_in = trace.phase();
     trace.leave();
     let duration = monotonic().saturating_sub(began);
-    let timed_out = looked.is_err();
+    // Judging a large answer cannot be cut short.
+    let looked = looked.ok().filter(|_| duration <= spec.timeout);
+    let timed_out = looked.is_none();
     let unhealthy = |words| Found { verdict: Verdict::Unhealthy, ..Found::healthy(words) };
     let found = match looked {
-        Ok(Ok(found)) => found,
-        Ok(Err(Trouble::Unhealthy(why))) => unhealthy(why),
-        Ok(Err(Trouble::Unknown(why))) => {
+        Some(Ok(found)) => found,
+        Some(Err(Trouble::Unhealthy(why))) => unhealthy(why),
+        Some(Err(Trouble::Unknown(why))) => {
             Found { verdict: Verdict::Unknown, ..Found::healthy(why) }
         }
-        Err(_) => unhealthy(format!("no answer within {}", exact(spec.timeout))),
+        None => unhealthy(format!("no answer within {}", exact(spec.timeout))),
     };
     let Found { verdict, words, retry_after, detail } = found;
     let broken = verdict == Verdict::Unhealthy;

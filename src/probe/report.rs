@@ -78,7 +78,7 @@ pub struct HttpDetail {
     pub status: u16,
     /// "HTTP/1.1", "HTTP/2".
     pub version: String,
-    /// The page that answered, after redirects, without user, password and query.
+    /// The page that answered, after redirects, without what may be a secret.
     pub url: String,
     /// How many redirects were followed.
     pub redirects: u32,

@@ -181,9 +181,7 @@ impl Spec {
             What::Command(_) => "command",
         }
     }
-}
 
-impl Spec {
     /// What is looked at, for people: without a password, and of a command only
     /// its name.
     pub fn target(&self) -> String {

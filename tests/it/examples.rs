@@ -330,7 +330,7 @@ fn check_condition(machine: &Machine, line: &str, given: &Environment) {
     // Nothing is held back yet: what is down was not seen.
     machine.run(&words, given).code(0);
     machine.cb.run(["trip", "payment"]).code(0);
-    machine.run(&words, given).code(1).one_line("");
+    machine.run(&words, given).code(1).stdout_has("payment: open");
     machine.cb.run(["reset", "payment"]).code(0);
     // A config that is broken skips nothing unnoticed.
     let mut broken = given.clone();

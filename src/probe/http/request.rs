@@ -16,7 +16,7 @@ use hyper::header::{
 use hyper::{Method, Request, StatusCode, Uri, Version};
 use url::Url;
 
-use super::shown;
+use super::{shown, shown_from};
 use crate::model::text::excerpt;
 use crate::net::{Endpoint, Trouble, file};
 use crate::probe::spec::{self, Body, Header};
@@ -84,7 +84,7 @@ impl Page {
 
     /// The page that a redirect leads to, or why it leads nowhere.
     pub(super) fn follow(&self, location: &str, status: StatusCode) -> Result<Self, String> {
-        let told = || excerpt(location, super::URL_CHARS_MAX);
+        let told = || shown_from(&self.url, location);
         let url = self.url.join(location);
         let url = url.map_err(|_| format!("redirects to what is no URL: '{}'", told()))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {

@@ -129,8 +129,8 @@ fn a_page_is_asked_for_and_told() {
     assert_eq!((report.phase, report.retry_after), (None, None));
     let http = report.detail.http.unwrap();
     assert_eq!((http.status, &*http.version, http.body_bytes), (200, "HTTP/1.1", 2));
-    let told = url.as_str().replace("q=1", "...");
-    assert_eq!((http.url, http.redirects), (told, 0));
+    url.set_query(Some("..."));
+    assert_eq!((http.url, http.redirects), (url.to_string(), 0));
     let version = env!("CARGO_PKG_VERSION");
     let host = format!("127.0.0.1:{}", server.served.port);
     let expected = format!(
@@ -346,6 +346,34 @@ fn json_that_is_nested_for_ever_is_no_json() {
 }
 
 #[test]
+fn a_large_body_is_searched_once_and_kept_once() {
+    let numbers = format!("[{}1]", "0,".repeat(2 << 20));
+    let server = Server::answering(&[format!("HTTP/1.1 200 OK\r\n\r\n{numbers}")]);
+    let expecting = |expected| {
+        let body_bytes_max = 64 << 20;
+        look(Http { expected: vec![expected], body_bytes_max, ..get(server.url()) }).found
+    };
+    assert_eq!(expecting(Expected::Json(format!("/{}", 2 << 20), json!(1))), "HTTP 200");
+    let whole = expecting(Expected::Json(String::new(), json!(1)));
+    assert!(whole.starts_with("the whole body is [0,0,0,") && whole.len() < 200, "{whole}");
+    // Each place begins like the text that is looked for.
+    let text = "0,".repeat(4000) + "2";
+    assert!(expecting(Expected::Contains(text)).starts_with("there is no '0,0,"));
+}
+
+#[test]
+fn judging_is_within_the_deadline_too() {
+    let body = "a".repeat(8 << 20);
+    let server = Server::answering(&[format!("HTTP/1.1 200 OK\r\n\r\n{body}")]);
+    let regex = Regex::new("(a?){50}b").unwrap();
+    let expected = vec![Expected::Matches(regex)];
+    let http = Http { expected, body_bytes_max: 64 << 20, ..get(server.url()) };
+    let report = look_by(&Spec { timeout: Duration::from_millis(20), ..spec(http) });
+    assert_eq!((report.verdict, report.timed_out), (Verdict::Unhealthy, true), "{report:?}");
+    assert_eq!(report.found, "no answer within 20ms");
+}
+
+#[test]
 fn a_status_is_expected_or_not() {
     let answer = "HTTP/1.1 503 Whatever\r\nRetry-After: 30\r\nContent-Length: 5\r\n\r\n";
     // The body never comes, and nobody waits for it.
@@ -361,8 +389,9 @@ fn a_status_is_expected_or_not() {
     let http = Http { statuses: vec![200..=204, 304..=304], ..get(server.url()) };
     assert_eq!(look(http).found, "HTTP 599, expected 200-204,304");
     let away = "HTTP/1.1 302 Found\r\nLocation: /login\x1b\r\n\r\n".replace('\x1b', "?a");
-    let words = "HTTP 302 Found, redirects to /login?a, expected 200-299";
-    check(away, Verdict::Unhealthy, words);
+    let report = look(get(Server::answering(&[away]).url()));
+    assert!(report.found.starts_with("HTTP 302 Found, redirects to http://127.0.0.1:"));
+    assert!(report.found.ends_with("/login?..., expected 200-299"), "{}", report.found);
 }
 
 fn redirect(status: u16, to: &str) -> String {
@@ -387,6 +416,22 @@ fn redirects_are_followed_as_far_as_they_may() {
         let report = look(Http { redirects_max: 3, ..get(server.url()) });
         assert_eq!(report.verdict, Verdict::Unhealthy);
         assert!(report.found.starts_with("HTTP 302, redirects to what is no"), "{}", report.found);
+    }
+}
+
+#[test]
+fn the_query_of_a_redirect_is_never_told() {
+    let places = ["/a?hush", "//u:hush@x/#hush", "ftp://u:hush@x/", "http://[?hush", "x:y?hush"];
+    for to in places {
+        let server = Server::answering(&[redirect(302, to)]);
+        for redirects_max in [0, 1] {
+            // A name that resolves nowhere is not to be asked for.
+            let follows = !to.starts_with("//");
+            let redirects_max = if follows { redirects_max } else { 0 };
+            let report = look(Http { redirects_max, ..get(server.url()) });
+            assert!(report.found.contains("redirect"), "{}", report.found);
+            assert!(!format!("{report:?}").contains("hush"), "{report:?}");
+        }
     }
 }
 

@@ -109,15 +109,26 @@ pub fn shown(key: ProbeKey, raw: &Raw<'_>) -> String {
             Some((name, _)) => part(&format!("{name}: ...")),
             None => part("..."),
         },
-        ProbeKey::Http => match (whole.find("://"), whole.rfind('@')) {
-            (scheme, Some(at)) => {
-                let begin = scheme.map_or(0, |scheme| scheme + 3).min(at);
-                part(&format!("{}...{}", &whole[..begin], &whole[at..]))
-            }
-            _ => part(&whole),
-        },
+        ProbeKey::Http => part(&page(&whole)),
         ProbeKey::Body => part("..."),
         _ => raw.shown(),
+    }
+}
+
+/// What was to be a page, without what may be its user, password or query.
+fn page(text: &str) -> String {
+    let (begin, rest) = match (text.find("://"), text.rfind('@')) {
+        (scheme, Some(at)) => {
+            let begin = scheme.map_or(0, |scheme| scheme + 3).min(at);
+            // Is it a password with a question mark, or a query with an at sign?
+            let rest = if text[..at].contains(['?', '#']) { "" } else { &text[at..] };
+            (format!("{}...", &text[..begin]), rest)
+        }
+        _ => (String::new(), text),
+    };
+    match rest.find(['?', '#']) {
+        Some(end) => format!("{begin}{}?...", &rest[..end]),
+        None => begin + rest,
     }
 }
 

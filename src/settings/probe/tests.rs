@@ -64,7 +64,7 @@ fn pages() {
     check_word(
         "http",
         "HTTPS://API.example.com:8443/a?b=c#d",
-        "https://api.example.com:8443/a?b=c",
+        "https://api.example.com:8443/a?...",
     );
     check_word("http", "http://[::1]:80/x", "http://[::1]/x");
     check_word("http", "http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/");
@@ -328,6 +328,8 @@ fn no_secret_is_in_a_message() {
         ("http", "htp://user:secret@h/"),
         ("http", "user:secret@h/"),
         ("http", "http://user:secret@h:0/"),
+        ("http", "http://h:0/?key=secret"),
+        ("http", "http://user:a@h:0/?to=b@c&key=secret"),
     ] {
         let message = with(&[(name, word)]).expect_err(word);
         assert!(!message.contains("secret"), "{message}");
@@ -338,6 +340,7 @@ fn no_secret_is_in_a_message() {
     assert!(!message.contains("secret"), "{message}");
     let shown = |name, word: &str| shown(key(name), &Raw::Text(word));
     assert_eq!(shown("http", "http://u:secret@h/p"), "\"http://...@h/p\"");
+    assert_eq!(shown("http", "http://h/p?key=secret"), "\"http://h/p?...\"");
     assert_eq!(shown("body", "secret"), "\"...\"");
     let given = [("header", "A: secret"), ("body", "secret"), ("http", "http://u:secret@h/")];
     assert!(!format!("{:?}", with(&given)).contains("secret"));

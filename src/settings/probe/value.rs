@@ -122,13 +122,16 @@ fn expectation(expected: &Expected) -> String {
     }
 }
 
-/// The page, with whatever stands before its host hidden.
-fn without_user(url: &Url) -> String {
+/// The page, with whatever stands before its host or in its query hidden.
+fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     if url.password().is_some() || !url.username().is_empty() {
         // Both can only fail for a URL without a host, and these have one.
         let _ = url.set_password(None);
         let _ = url.set_username("...");
+    }
+    if url.query().is_some() {
+        url.set_query(Some("..."));
     }
     url.into()
 }
@@ -136,7 +139,7 @@ fn without_user(url: &Url) -> String {
 impl fmt::Display for ProbeValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProbeValue::Url(url) => f.write_str(&without_user(url)),
+            ProbeValue::Url(url) => f.write_str(&without_secrets(url)),
             ProbeValue::Endpoint(at) => at.fmt(f),
             ProbeValue::Service(at, service) if service.is_empty() => at.fmt(f),
             ProbeValue::Service(at, service) => write!(f, "{at}/{}", printable(service)),
