@@ -93,7 +93,8 @@ fn once(
 ) -> Result<i32, Error> {
     let stop = process::listen_by_descriptor(station.startup)?;
     let begun = station.begin(target);
-    match probe::look(&target.spec, stop.as_fd()) {
+    let inherited = station.startup.inherited();
+    match probe::look(&target.spec, probe::Process { stop: stop.as_fd(), inherited }) {
         Ok(Some(report)) => {
             let (probed, notices) = station.end(target, begun, report);
             // All is told: whoever has no time for the answer ends it.

@@ -15,6 +15,7 @@ use crate::error::plain;
 use crate::model::text::excerpt;
 use crate::net::{Trace, Trouble};
 use crate::probe::spec::Command;
+use crate::process::Inherited;
 
 /// More of what a command writes is read and not kept.
 const OUTPUT_BYTES_MAX: usize = 4096;
@@ -23,10 +24,14 @@ const OUTPUT_BYTES_MAX: usize = 4096;
 const OUTPUT_WAIT: Duration = Duration::from_millis(50);
 
 /// Runs it.
-pub(super) async fn look(command: &Command, trace: &Trace) -> Result<Found, Trouble> {
+pub(super) async fn look(
+    command: &Command,
+    inherited: Inherited,
+    trace: &Trace,
+) -> Result<Found, Trouble> {
     // Nothing of it is timed apart.
     trace.leave();
-    let mut group = Group::start(command)?;
+    let mut group = Group::start(command, inherited)?;
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());
     let mut reading = Box::pin(async {
@@ -62,9 +67,11 @@ struct Group {
 }
 
 impl Group {
-    fn start(command: &Command) -> Result<Self, Trouble> {
+    fn start(command: &Command, inherited: Inherited) -> Result<Self, Trouble> {
         let (program, arguments) = command.argv.split_first().expect("a command has a first word");
-        let child = tokio::process::Command::new(program)
+        let mut command = tokio::process::Command::new(program);
+        inherited.restore_in(command.as_std_mut());
+        let child = command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -153,7 +160,7 @@ mod tests {
     }
 
     async fn run(argv: &[&str]) -> Result<Found, Trouble> {
-        look(&command(argv, false), &Trace::default()).await
+        look(&command(argv, false), Inherited::of_the_test(), &Trace::default()).await
     }
 
     async fn sh(script: &str) -> Found {
@@ -161,7 +168,8 @@ mod tests {
     }
 
     async fn plugin(script: &str) -> Found {
-        look(&command(&["sh", "-c", script], true), &Trace::default()).await.unwrap()
+        let command = command(&["sh", "-c", script], true);
+        look(&command, Inherited::of_the_test(), &Trace::default()).await.unwrap()
     }
 
     #[track_caller]
@@ -251,7 +259,7 @@ mod tests {
         let command = command(&argv, false);
         let trace = Trace::default();
         let started = tokio::select! {
-            found = look(&command, &trace) => panic!("{found:?}"),
+            found = look(&command, Inherited::of_the_test(), &trace) => panic!("{found:?}"),
             ids = lines(&ids, 2) => ids,
         };
         // By now it is dropped: both end, and the one that was ours to reap is gone.

@@ -5,7 +5,6 @@
 //! their deadlines. What the caller does, it does on its own thread, one after the
 //! other.
 
-use std::os::fd::BorrowedFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,9 +13,10 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-use super::{Report, Spec, Stop, report, runtime};
+use super::{Process, Report, Spec, Stop, report, runtime};
 use crate::error::Error;
 use crate::net::Net;
+use crate::process::Inherited;
 
 /// What is done about each probe of a crowd, in the caller's thread. A probe that
 /// has begun and not ended was cut short.
@@ -48,7 +48,7 @@ pub enum Ended {
     Done,
     /// The time was up.
     TimeUp,
-    /// A person wants cb to end: `stop` can be read.
+    /// A person wants cb to end.
     Wished,
 }
 
@@ -59,8 +59,8 @@ pub struct Bounds<'a> {
     pub at_once_max: usize,
     /// How long in all.
     pub time: Option<Duration>,
-    /// Can be read once a person wants cb to end.
-    pub stop: BorrowedFd<'a>,
+    /// Whose probes they are.
+    pub process: Process<'a>,
 }
 
 /// Looks at all of them, at most so many at once, and at none of them twice at the
@@ -136,7 +136,7 @@ async fn look(
     tell: Sender<Event>,
     over: oneshot::Receiver<()>,
 ) -> Result<Ended, Error> {
-    let stop = Stop::of(bounds.stop)?;
+    let stop = Stop::of(bounds.process.stop)?;
     let net = Arc::new(Net::default());
     let room = Arc::new(Semaphore::new(bounds.at_once_max.max(1)));
     let mut probes = JoinSet::new();
@@ -145,6 +145,7 @@ async fn look(
             at,
             spec: Arc::clone(spec),
             net: Arc::clone(&net),
+            inherited: bounds.process.inherited,
             room: Arc::clone(&room),
             tell: Mutex::new(tell.clone()),
         };
@@ -171,6 +172,7 @@ struct One {
     at: usize,
     spec: Arc<Spec>,
     net: Arc<Net>,
+    inherited: Inherited,
     room: Arc<Semaphore>,
     tell: Mutex<Sender<Event>>,
 }
@@ -188,7 +190,7 @@ impl One {
         let (answer, began) = oneshot::channel();
         self.tell(Event::Begin(self.at, answer))?;
         began.await.ok()?;
-        let report = Box::new(report(&self.spec, &self.net).await);
+        let report = Box::new(report(&self.spec, &self.net, self.inherited).await);
         let (answer, again) = oneshot::channel();
         self.tell(Event::End(self.at, report, answer))?;
         again.await.ok()?

@@ -28,23 +28,32 @@ use tokio::runtime::{Builder, Runtime};
 use crate::clock::monotonic;
 use crate::error::Error;
 use crate::net::{Net, Trace, Trouble};
+use crate::process::Inherited;
 
 pub use crowd::{Bounds, Crowd, Ended, look_at_all};
 pub use report::{Detail, Found, Report, Verdict};
 pub use spec::{Spec, What};
 
-/// Looks once. `None` where a person wants cb to end first: then `stop` can be
-/// read.
+/// What probes have of the process that looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Process<'a> {
+    /// Can be read once a person wants cb to end.
+    pub stop: BorrowedFd<'a>,
+    /// What a command starts with.
+    pub inherited: Inherited,
+}
+
+/// Looks once. `None` where a person wants cb to end first.
 ///
 /// # Errors
 ///
 /// Where nothing could be begun.
-pub fn look(spec: &Spec, stop: BorrowedFd<'_>) -> Result<Option<Report>, Error> {
+pub fn look(spec: &Spec, process: Process<'_>) -> Result<Option<Report>, Error> {
     runtime()?.block_on(async {
-        let stop = Stop::of(stop)?;
+        let stop = Stop::of(process.stop)?;
         let net = Net::default();
         tokio::select! {
-            report = report(spec, &net) => Ok(Some(report)),
+            report = report(spec, &net, process.inherited) => Ok(Some(report)),
             () = stop.wished() => Ok(None),
         }
     })
@@ -74,10 +83,11 @@ impl Stop {
 }
 
 /// Looks within the deadline.
-async fn report(spec: &Spec, net: &Net) -> Report {
+async fn report(spec: &Spec, net: &Net, inherited: Inherited) -> Report {
     let trace = Trace::default();
     let began = monotonic();
-    let looked = tokio::time::timeout(spec.timeout, by_kind(spec, net, &trace)).await;
+    let looking = by_kind(spec, net, inherited, &trace);
+    let looked = tokio::time::timeout(spec.timeout, looking).await;
     let failed_in = trace.phase();
     trace.leave();
     let duration = monotonic().saturating_sub(began);
@@ -108,7 +118,12 @@ async fn report(spec: &Spec, net: &Net) -> Report {
     }
 }
 
-async fn by_kind(spec: &Spec, net: &Net, trace: &Trace) -> Result<Found, Trouble> {
+async fn by_kind(
+    spec: &Spec,
+    net: &Net,
+    inherited: Inherited,
+    trace: &Trace,
+) -> Result<Found, Trouble> {
     match &spec.what {
         What::Http(http) => http::look(http, spec, net, trace).await,
         What::Tcp(at) => tcp::look(at, spec, net, trace).await,
@@ -116,7 +131,7 @@ async fn by_kind(spec: &Spec, net: &Net, trace: &Trace) -> Result<Found, Trouble
         What::Tls(tls) => tls::look(tls, spec, net, trace).await,
         What::Grpc(grpc) => grpc::look(grpc, spec, net, trace).await,
         What::Dns(dns) => dns::look(dns, spec, net, trace).await,
-        What::Command(command) => command::look(command, trace).await,
+        What::Command(command) => command::look(command, inherited, trace).await,
     }
 }
 

@@ -33,11 +33,12 @@ mod tests {
     use crate::net::tls::tests::run;
     use crate::net::{Endpoint, Net, Phase, Route, TlsOptions};
     use crate::probe::{Report, Spec, Verdict, What, report};
+    use crate::process::Inherited;
 
     fn look(what: What) -> Report {
         let (route, tls) = (Route::default(), TlsOptions::default());
         let spec = Spec { what, timeout: Duration::from_secs(30), route, tls };
-        run(async { report(&spec, &Net::default()).await })
+        run(async { report(&spec, &Net::default(), Inherited::of_the_test()).await })
     }
 
     #[track_caller]

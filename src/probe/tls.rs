@@ -77,6 +77,7 @@ mod tests {
     use crate::net::tls::tests::{Certificates, Served, run};
     use crate::net::{Endpoint, Phase, Route, TlsOptions};
     use crate::probe::{Report, What, report};
+    use crate::process::Inherited;
 
     fn look(certificates: &Certificates, hours: i64, days_min: u32, insecure: bool) -> Report {
         let config = certificates.signed(&["127.0.0.1"], hours).server(&[]);
@@ -92,7 +93,7 @@ mod tests {
             route: Route::default(),
             tls: TlsOptions { ca, insecure, ..TlsOptions::default() },
         };
-        let report = run(async { report(&spec, &Net::default()).await });
+        let report = run(async { report(&spec, &Net::default(), Inherited::of_the_test()).await });
         let in_order = farewell.recv().unwrap();
         assert_eq!(in_order, report.detail.tls.is_some(), "the server is told of the end");
         report

@@ -39,6 +39,7 @@ mod deadline;
 pub mod descriptor;
 mod group;
 mod heir;
+mod inherited;
 mod myself;
 mod pause;
 mod pump;
@@ -61,6 +62,7 @@ use crate::model::outcome::{End, ExitReport, SignalSet};
 
 pub use capture::{Capture, Tap};
 pub use entry::Startup;
+pub use inherited::Inherited;
 pub use myself::{Worker, start_detached};
 pub use pause::{EndRequest, end_request, is_asked_to_end, listen, listen_by_descriptor, pause};
 pub use signals::end_by_signal;

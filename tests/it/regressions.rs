@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
 
-use crate::live::Live;
-use crate::support::{Cb, eventually};
+use crate::live::{Live, alive, first, ignore, send};
+use crate::support::{Cb, Ran, eventually};
 
 #[test]
 fn a_deadline_waits_for_no_reader() {
@@ -157,4 +157,63 @@ fn a_pipe_in_place_of_a_file_holds_up_no_probe() {
     let cb = cb.env("SSL_CERT_FILE", &pipe).env("SSL_CERT_DIR", "");
     let ran = cb.run(["probe", "--tls", &at]).code(125);
     ran.one_line("no certificates to trust in ");
+}
+
+/// Runs this, started with some signals ignored and one blocked, or none of them.
+fn run_with_signals(mut command: Command, changed: bool) {
+    first(&mut command, move || {
+        let signals = [libc::SIGCHLD, libc::SIGPIPE, libc::SIGHUP];
+        signals.into_iter().for_each(|signal| ignore(signal, changed));
+        let how = if changed { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+        // SAFETY: zeroes are an empty set; it outlives the calls.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigaddset(&raw mut set, libc::SIGUSR1);
+            libc::sigprocmask(how, &raw const set, std::ptr::null_mut());
+        }
+    });
+    Ran::of(command).code(0);
+}
+
+#[test]
+fn a_probed_command_has_the_signals_that_cb_was_started_with() {
+    let cb = Cb::new();
+    let saved = cb.path("saved").display().to_string();
+    let script = format!("exec grep '^Sig[^Q]' /proc/self/status >{saved}");
+    let cb = cb.config(&format!("[breaker.x.probe]\ncommand = \"{script}\"\n"));
+    for changed in [false, true] {
+        let mut plain = Command::new("/bin/sh");
+        plain.args(["-c", &script]);
+        run_with_signals(plain, changed);
+        let expected = cb.lines("saved");
+        assert_eq!(expected.len(), 4, "pending, blocked, ignored, caught: {expected:?}");
+        // Once, as one of many, and where it is waited for.
+        let ways: [&[&str]; 3] =
+            [&["probe", "x"], &["probe", "--all"], &["wait", "--probe", "--timeout", "20", "x"]];
+        for way in ways {
+            fs::remove_file(&saved).expect("it was written");
+            run_with_signals(cb.command(way), changed);
+            assert_eq!(cb.lines("saved"), expected, "{way:?}, {changed}");
+        }
+    }
+}
+
+#[test]
+fn a_probed_command_can_be_ended_by_a_signal() {
+    let cb = Cb::new();
+    let words = ["probe", "--timeout", "60s", "--", "timeout", "0.1", "sleep", "600"];
+    cb.run(words).code(1).stdout_has("exit status 124");
+}
+
+#[test]
+fn a_probed_command_ends_with_cb_whatever_ends_cb() {
+    let cb = Cb::new();
+    let script = "echo $$ >pid; while :; do sleep 0.1; done";
+    let mut command = cb.command(["probe", "--timeout", "60s", "x", "--", "sh", "-c", script]);
+    command.current_dir(cb.path(""));
+    let live = Live::start(command);
+    let pid = cb.pid("pid");
+    send(live.pid(), libc::SIGKILL);
+    live.end().signal(libc::SIGKILL);
+    eventually("it ends", || !alive(pid));
 }

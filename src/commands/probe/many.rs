@@ -14,7 +14,7 @@ use crate::commands::output::{Output, complain};
 use crate::error::Error;
 use crate::model::State;
 use crate::model::backoff::spread;
-use crate::probe::{Bounds, Crowd, Ended, Report, look_at_all};
+use crate::probe::{Bounds, Crowd, Ended, Process, Report, look_at_all};
 use crate::process::{self, Startup};
 use crate::render::probe::{self as show, Probed};
 
@@ -32,7 +32,8 @@ pub fn run(
 ) -> Result<i32, Error> {
     let stop = process::listen_by_descriptor(station.startup)?;
     let at_once_max = teller.at_once_max()?;
-    let bounds = Bounds { at_once_max, time: None, stop: stop.as_fd() };
+    let process = Process { stop: stop.as_fd(), inherited: station.startup.inherited() };
+    let bounds = Bounds { at_once_max, time: None, process };
     let specs: Vec<_> = targets.iter().map(|target| Arc::clone(&target.spec)).collect();
     let mut round = Round::new(station, teller, targets, out);
     let ended = look_at_all(&specs, bounds, &mut round);

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::model::BreakerName;
 use crate::model::backoff::RetryDelay;
 use crate::model::policy::{Growth, Percent};
-use crate::probe::{Bounds, Crowd, Report, Spec, look_at_all};
+use crate::probe::{Bounds, Crowd, Process, Report, Spec, look_at_all};
 use crate::process::{self, Startup};
 use crate::render::probe::{Health, Probed};
 
@@ -98,7 +98,9 @@ impl<'a> Prober<'a> {
             return Ok(Vec::new());
         }
         let specs: Vec<Arc<Spec>> = due.iter().map(|look| Arc::clone(&look.target.spec)).collect();
-        let bounds = Bounds { at_once_max: AT_ONCE, time, stop: self.stop.as_fd() };
+        let inherited = self.station.startup.inherited();
+        let process = Process { stop: self.stop.as_fd(), inherited };
+        let bounds = Bounds { at_once_max: AT_ONCE, time, process };
         let begun = due.iter().map(|_| None).collect();
         let (station, clock, quiet) = (&self.station, &self.clock, self.quiet);
         let mut round = Round { station, clock, quiet, due, begun, seen: Vec::new() };

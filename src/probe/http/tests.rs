@@ -16,6 +16,7 @@ use crate::net::tls::tests::{Certificates, Served, run};
 use crate::net::{Endpoint, Net, Phase, Pin, Route, TlsOptions};
 use crate::probe::spec::{Body, Expected, Header, Http, Spec, Version, What};
 use crate::probe::{Report, Verdict, report};
+use crate::process::Inherited;
 
 const FOREVER: Duration = Duration::from_secs(30);
 
@@ -102,7 +103,7 @@ fn look(http: Http) -> Report {
 }
 
 fn look_by(spec: &Spec) -> Report {
-    run(async { report(spec, &Net::default()).await })
+    run(async { report(spec, &Net::default(), Inherited::of_the_test()).await })
 }
 
 #[track_caller]
@@ -722,7 +723,7 @@ fn a_look_that_is_cut_short_leaves_no_connection() {
         let spec =
             Spec { timeout: Duration::from_millis(50), ..spec(Http { version, ..get(url) }) };
         run(async {
-            assert!(report(&spec, &Net::default()).await.timed_out);
+            assert!(report(&spec, &Net::default(), Inherited::of_the_test()).await.timed_out);
             // The runtime lives on, as it does between the looks of a watch.
             while ended.try_recv().is_err() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
