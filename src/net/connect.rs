@@ -47,7 +47,7 @@ pub async fn tcp(
     trace.enter(Phase::Dns);
     let addresses = resolve::addresses(net, to, route).await?;
     trace.enter(Phase::Connect);
-    let turns: VecDeque<SocketAddr> = take_turns(addresses)
+    let turns: VecDeque<SocketAddr> = resolve::take_turns(addresses)
         .into_iter()
         .take(ADDRESSES_MAX)
         .map(|address| SocketAddr::new(address, to.port))
@@ -102,24 +102,30 @@ pub fn words(error: &io::Error) -> String {
         io::ErrorKind::TimedOut => "no answer at all".to_owned(),
         io::ErrorKind::HostUnreachable => "no route to the host".to_owned(),
         io::ErrorKind::NetworkUnreachable => "no route to the network".to_owned(),
+        _ if is_forbidden(error) => "refused by a firewall".to_owned(),
         _ => plain(error),
     }
 }
 
 /// Whether an error says nothing of the server: no descriptor or memory left here,
-/// no local port, or a rule of this machine forbids it.
+/// or no local port.
 pub fn is_ours(error: &io::Error) -> bool {
     let ours = [
         Errno::MFILE,
         Errno::NFILE,
         Errno::NOMEM,
         Errno::NOBUFS,
-        Errno::ACCESS,
-        Errno::PERM,
         Errno::ADDRNOTAVAIL,
         Errno::AFNOSUPPORT,
     ];
     error.raw_os_error().is_some_and(|raw| ours.iter().any(|errno| errno.raw_os_error() == raw))
+}
+
+/// Whether somebody forbids it: on the way to a host a firewall, here or there, and
+/// for a socket in the file system its mode.
+fn is_forbidden(error: &io::Error) -> bool {
+    let forbidden = [Errno::ACCESS, Errno::PERM];
+    forbidden.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// An address that did not answer, and why.
@@ -165,22 +171,6 @@ async fn race(mut turns: VecDeque<SocketAddr>, trace: &Trace) -> Result<TcpStrea
     }
 }
 
-/// The same addresses, both kinds in turns, beginning with that of the first.
-fn take_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let Some(first) = addresses.first() else { return addresses };
-    let is_first_kind = first.is_ipv4();
-    let (one, other): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv4() == is_first_kind);
-    let (mut one, mut other) = (one.into_iter(), other.into_iter());
-    let mut turns = Vec::new();
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return turns,
-            (a, b) => turns.extend(a.into_iter().chain(b)),
-        }
-    }
-}
-
 /// What it comes to that no address answered.
 fn trouble(failed: &[Failed]) -> Trouble {
     let why = |(_, error): &Failed| words(error);
@@ -209,8 +199,8 @@ fn joined<T: fmt::Display>(parts: impl Iterator<Item = T>) -> String {
 }
 
 fn unix_trouble(path: &Path, error: &io::Error) -> Trouble {
-    if is_ours(error) {
-        return Trouble::Unknown(words(error));
+    if is_ours(error) || is_forbidden(error) {
+        return Trouble::Unknown(plain(error));
     }
     let why = match error.kind() {
         io::ErrorKind::NotFound => "there is no such socket".to_owned(),
@@ -327,9 +317,9 @@ mod tests {
     #[test]
     fn both_kinds_take_turns() {
         let a: Vec<IpAddr> = (1..=3).map(|last| Ipv4Addr::new(10, 0, 0, last).into()).collect();
-        assert_eq!(take_turns(vec![V6, a[0], a[1], a[2]]), [V6, a[0], a[1], a[2]]);
-        assert_eq!(take_turns(vec![a[0], a[1], V6]), [a[0], V6, a[1]]);
-        assert_eq!(take_turns(vec![]), [] as [IpAddr; 0]);
+        assert_eq!(resolve::take_turns(vec![V6, a[0], a[1], a[2]]), [V6, a[0], a[1], a[2]]);
+        assert_eq!(resolve::take_turns(vec![a[0], a[1], V6]), [a[0], V6, a[1]]);
+        assert_eq!(resolve::take_turns(vec![]), [] as [IpAddr; 0]);
     }
 
     #[track_caller]
@@ -347,6 +337,15 @@ mod tests {
         check_trouble(&[libc::EMFILE], unknown("Too many open files"));
         check_trouble(&[libc::ENOBUFS], unknown("No buffer space available"));
         check_trouble(&[libc::ENETUNREACH], unhealthy("no route to the network"));
+        // A firewall that rejects, with the words of an administrator.
+        check_trouble(&[libc::EACCES], unhealthy("refused by a firewall"));
+        check_trouble(
+            &[libc::EPERM, libc::EMFILE],
+            unhealthy("127.0.0.1:80: refused by a firewall, 127.0.0.1:80: Too many open files"),
+        );
+        let forbidden = io::Error::from_raw_os_error(libc::EACCES);
+        let words = unknown("Permission denied");
+        assert_eq!(unix_trouble(Path::new("/socket"), &forbidden), words);
         check_trouble(
             &[libc::EAFNOSUPPORT, libc::ECONNREFUSED],
             unhealthy(

@@ -265,15 +265,23 @@ fn in_turn(addresses: &[IpAddr], family: Family) -> Vec<IpAddr> {
             seen.push(*address);
         }
     }
-    let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = seen.into_iter().partition(IpAddr::is_ipv6);
-    let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
+    // In front is what is tried first.
+    seen.sort_by_key(IpAddr::is_ipv4);
+    take_turns(seen)
+}
+
+/// The same addresses, both kinds in turns, beginning with that of the first.
+pub(super) fn take_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let Some(first) = addresses.first() else { return addresses };
+    let is_first_kind = first.is_ipv4();
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == is_first_kind);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
     let mut turns = Vec::new();
     loop {
-        let before = turns.len();
-        turns.extend(v6.next());
-        turns.extend(v4.next());
-        if turns.len() == before {
-            return turns;
+        match (one.next(), other.next()) {
+            (None, None) => return turns,
+            (a, b) => turns.extend(a.into_iter().chain(b)),
         }
     }
 }

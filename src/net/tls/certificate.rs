@@ -25,6 +25,7 @@ pub(super) struct Certificate {
     pub(super) issuer: String,
     /// The hosts it is for.
     pub(super) names: Vec<String>,
+    pub(super) not_before: Seconds,
     pub(super) not_after: Seconds,
     pub(super) self_signed: bool,
 }
@@ -43,6 +44,7 @@ impl Certificate {
             subject,
             issuer: shown(parsed.issuer()),
             names,
+            not_before: parsed.validity().not_before.timestamp(),
             not_after: parsed.validity().not_after.timestamp(),
             self_signed: parsed.subject().as_raw() == parsed.issuer().as_raw(),
         })

@@ -240,6 +240,31 @@ fn who_asks_to_believe_anything_still_sees_the_certificate() {
 }
 
 #[test]
+fn a_certificate_that_is_given_itself_is_trusted_itself() {
+    let certificates = Certificates::new();
+    let of = |hours: i64| {
+        let (mut params, key) = (params(&["localhost"], hours), KeyPair::generate().unwrap());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        identity(certificate.der().clone(), certificate.pem(), &key)
+    };
+    let told = |identity: &Identity, ca: &Identity, name: &str| {
+        let served = shaking(identity.server(&[]));
+        let ca = Some(certificates.file("itself", &ca.pem));
+        let options = TlsOptions { ca, ..TlsOptions::default() };
+        shake(served.port, &options, name, &[]).map(|facts| facts.days_left)
+    };
+    let refused = |why: &str| Err(Trouble::Unhealthy(why.to_owned()));
+    let (good, gone) = (of(50), of(-75));
+    assert_eq!(told(&good, &good, "localhost"), Ok(2));
+    let words = "the certificate is for localhost, not for other.test";
+    assert_eq!(told(&good, &good, "other.test"), refused(words));
+    assert_eq!(told(&gone, &gone, "localhost"), refused("the certificate expired 3 days ago"));
+    let words = "the certificate is self-signed, and not trusted here";
+    assert_eq!(told(&good, &gone, "localhost"), refused(words));
+}
+
+#[test]
 fn another_name_can_be_asked_for() {
     let certificates = Certificates::new();
     let served = shaking(certificates.signed(&["a.example"], 48).server(&[]));

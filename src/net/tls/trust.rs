@@ -17,7 +17,15 @@ use crate::net::{Net, TlsOptions, Trouble};
 /// The machine's trust store, read when it is first needed and again once it has
 /// changed: a probe that runs for weeks sees certificates come and go.
 #[derive(Debug, Default)]
-pub(in crate::net) struct Store(Mutex<Option<(Places, Arc<WebPkiServerVerifier>)>>);
+pub(in crate::net) struct Store(Mutex<Option<(Places, Arc<Anchors>)>>);
+
+/// Who is trusted.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    /// What judges by their signatures.
+    pub(super) judge: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
 
 /// Where distributions keep all that they trust in one file: Debian, Fedora, SUSE,
 /// older Red Hat, Alpine and others.
@@ -40,23 +48,21 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
 }
 
-/// What judges by the certificates that are trusted.
-pub(super) async fn anchors(
-    net: &Net,
-    options: &TlsOptions,
-) -> Result<Arc<WebPkiServerVerifier>, Trouble> {
+/// The certificates that are trusted.
+pub(super) async fn anchors(net: &Net, options: &TlsOptions) -> Result<Arc<Anchors>, Trouble> {
     let Some(path) = &options.ca else {
-        return net.trust.judge().map_err(Trouble::Unknown);
+        return net.trust.anchors().map_err(Trouble::Unknown);
     };
     let pem = file::read(path, PEM_BYTES_MAX).await?;
     let mut roots = RootCertStore::empty();
-    for (at, certificate) in certificates(&pem, path)?.into_iter().enumerate() {
-        roots.add(certificate).map_err(|_| {
+    let certificates = certificates(&pem, path)?;
+    for (at, certificate) in certificates.iter().enumerate() {
+        roots.add(certificate.clone()).map_err(|_| {
             let at = at + 1;
             Trouble::Unknown(format!("{}: certificate {at} cannot be read", path.display()))
         })?;
     }
-    judging_by(roots).map_err(Trouble::Unknown)
+    Anchors::of(roots, certificates).map_err(Trouble::Unknown)
 }
 
 /// The client's certificate with its chain, and its key.
@@ -98,18 +104,35 @@ struct Places {
 }
 
 impl Store {
-    /// What judges by the certificates of the machine.
-    fn judge(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
+    /// The certificates of the machine.
+    fn anchors(&self) -> Result<Arc<Anchors>, String> {
         let places = Places::look();
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((then, judge)) = read.as_ref()
+        if let Some((then, anchors)) = read.as_ref()
             && *then == places
         {
-            return Ok(Arc::clone(judge));
+            return Ok(Arc::clone(anchors));
         }
-        let judge = places.read()?;
-        *read = Some((places, Arc::clone(&judge)));
-        Ok(judge)
+        let anchors = places.read()?;
+        *read = Some((places, Arc::clone(&anchors)));
+        Ok(anchors)
+    }
+}
+
+impl Anchors {
+    fn of(
+        roots: RootCertStore,
+        certificates: Vec<CertificateDer<'static>>,
+    ) -> Result<Arc<Self>, String> {
+        let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| format!("the certificates to trust: {error}"))?;
+        Ok(Arc::new(Anchors { judge, certificates }))
+    }
+
+    /// Whether this very certificate is one of them.
+    pub(super) fn have(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.certificates.iter().any(|own| own.as_ref() == certificate.as_ref())
     }
 }
 
@@ -136,15 +159,17 @@ impl Places {
         Places { files, dirs }
     }
 
-    fn read(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
+    fn read(&self) -> Result<Arc<Anchors>, String> {
         let files = self.files.iter().map(|(path, _)| path.clone());
         let more = self.dirs.iter().flat_map(|(dir, _)| files_in(dir));
-        let mut roots = RootCertStore::empty();
+        let (mut roots, mut certificates) = (RootCertStore::empty(), Vec::new());
         for path in files.chain(more) {
             // One that is no certificate does not take the others away.
             let Ok(pem) = file::read_plain(&path, PEM_BYTES_MAX) else { continue };
-            let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
-            roots.add_parsable_certificates(certificates);
+            let found = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+            let found: Vec<_> = found.collect();
+            roots.add_parsable_certificates(found.iter().cloned());
+            certificates.extend(found);
         }
         if roots.is_empty() {
             let asked = self.files.iter().chain(&self.dirs);
@@ -154,7 +179,7 @@ impl Places {
                 "no certificates to trust in {asked}; give --ca FILE, or set SSL_CERT_FILE"
             ));
         }
-        judging_by(roots)
+        Anchors::of(roots, certificates)
     }
 }
 
@@ -162,12 +187,6 @@ fn files_in(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten();
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     paths.filter(|path| path.is_file()).take(FILES_MAX).collect()
-}
-
-fn judging_by(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .map_err(|error| format!("the certificates to trust: {error}"))
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! Judging the certificate of a server, and keeping it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::certificate::{Certificate, Seconds};
-use super::trust;
+use super::trust::{self, Anchors};
 
 /// What judges one handshake.
 #[derive(Debug)]
 pub(super) struct Verifier {
     /// By whose signatures; `None` believes all.
-    trusted: Option<Arc<WebPkiServerVerifier>>,
+    trusted: Option<Arc<Anchors>>,
     seen: Mutex<Option<Seen>>,
 }
 
@@ -27,7 +29,7 @@ pub(super) struct Seen {
 }
 
 impl Verifier {
-    pub(super) fn trusting(trusted: Arc<WebPkiServerVerifier>) -> Self {
+    pub(super) fn trusting(trusted: Arc<Anchors>) -> Self {
         Verifier { trusted: Some(trusted), seen: Mutex::default() }
     }
 
@@ -48,6 +50,29 @@ impl Seen {
     }
 }
 
+/// Judges a certificate that is trusted itself, such as one that signed itself and
+/// says that it may sign others, which is no certificate of a server elsewhere.
+fn verify_itself(
+    der: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    verify_server_name(&ParsedCertificate::try_from(der)?, name)?;
+    let certificate = Certificate::parse(der).ok_or(CertificateError::BadEncoding)?;
+    let at = |secs| UnixTime::since_unix_epoch(Duration::from_secs(secs));
+    // What is before 1970 is long ago.
+    let (begin, end) = (certificate.not_before, certificate.not_after);
+    let not_before = at(u64::try_from(begin).unwrap_or(0));
+    let not_after = at(u64::try_from(end).unwrap_or(0));
+    if now < not_before {
+        return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
+    }
+    if now > not_after {
+        return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
+    }
+    Ok(ServerCertVerified::assertion())
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -62,13 +87,13 @@ impl ServerCertVerifier for Verifier {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         match &self.trusted {
             None => Ok(ServerCertVerified::assertion()),
-            Some(trusted) => trusted.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+            Some(trusted) => trusted
+                .judge
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .or_else(|error| match trusted.have(end_entity) {
+                    true => verify_itself(end_entity, server_name, now),
+                    false => Err(error),
+                }),
         }
     }
 
@@ -80,7 +105,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         match &self.trusted {
             None => Ok(HandshakeSignatureValid::assertion()),
-            Some(trusted) => trusted.verify_tls12_signature(message, cert, dss),
+            Some(trusted) => trusted.judge.verify_tls12_signature(message, cert, dss),
         }
     }
 
@@ -92,14 +117,14 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         match &self.trusted {
             None => Ok(HandshakeSignatureValid::assertion()),
-            Some(trusted) => trusted.verify_tls13_signature(message, cert, dss),
+            Some(trusted) => trusted.judge.verify_tls13_signature(message, cert, dss),
         }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         match &self.trusted {
             None => trust::provider().signature_verification_algorithms.supported_schemes(),
-            Some(trusted) => trusted.supported_verify_schemes(),
+            Some(trusted) => trusted.judge.supported_verify_schemes(),
         }
     }
 }

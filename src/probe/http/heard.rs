@@ -14,6 +14,10 @@ use crate::net::{Phase, Trace};
 /// So many bytes of the beginning are kept.
 const KEPT_BYTES_MAX: usize = 60;
 
+/// After so many bytes others have their turn, such as the timer of the deadline: a
+/// reader that always finds more would never let go.
+const TURN_BYTES_MAX: u64 = 8 << 10;
+
 /// A connection, of whatever kind.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -36,6 +40,8 @@ pub(super) struct Listened {
     heard: Heard,
     /// Told of the first byte.
     trace: Option<Trace>,
+    /// How many bytes came since the last pause.
+    in_turn: u64,
 }
 
 impl Heard {
@@ -79,7 +85,7 @@ impl Listened {
     /// `trace` is told when the first byte comes.
     pub(super) fn new(stream: Box<dyn Stream>, trace: Option<Trace>) -> (Self, Heard) {
         let heard = Heard::default();
-        (Listened { stream, heard: heard.clone(), trace }, heard)
+        (Listened { stream, heard: heard.clone(), trace, in_turn: 0 }, heard)
     }
 }
 
@@ -89,11 +95,17 @@ impl AsyncRead for Listened {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.in_turn >= TURN_BYTES_MAX {
+            self.in_turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if let Poll::Ready(Err(error)) = &polled {
             self.heard.note_fault(error);
         }
+        self.in_turn += (buffer.filled().len() - before) as u64;
         let is_first = self.heard.note(&buffer.filled()[before..]);
         if let Some(trace) = self.trace.as_ref().filter(|_| is_first) {
             trace.enter(Phase::Body);

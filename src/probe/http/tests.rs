@@ -268,6 +268,16 @@ fn what_never_ends_is_ended_by_the_deadline() {
 }
 
 #[test]
+fn no_flood_keeps_the_deadline_from_being_looked_at() {
+    // Always there is more to read, and no answer in it.
+    let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000).leak();
+    let served = Served::with(endless("", flood));
+    let url = Url::parse(&format!("http://127.0.0.1:{}/", served.port)).unwrap();
+    let report = look_by(&Spec { timeout: Duration::from_millis(150), ..spec(get(url)) });
+    assert_eq!((report.verdict, report.phase), (Verdict::Unhealthy, Some(Phase::Body)));
+}
+
+#[test]
 fn a_body_is_read_up_to_its_bound() {
     let served = Served::with(endless("HTTP/1.1 200 OK\r\n\r\n", "abcdefgh"));
     let url = Url::parse(&format!("http://127.0.0.1:{}/", served.port)).unwrap();
