@@ -1,14 +1,23 @@
 //! A command that says by its exit status whether all is well, in a process group
-//! of its own: whatever ends the probe early ends all of the group.
+//! of its own, which ends with the probe: at the command's end, or whatever ends the
+//! probe early.
+//!
+//! The group is killed before its command is reaped. Afterwards the number could be
+//! another group's.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{self, Child, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, pidfd_open,
+    waitid, waitpid,
+};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Child;
+use tokio::net::unix::pipe::Receiver;
+use tokio::runtime::Handle;
 
 use super::{Detail, Found, Verdict};
 use crate::error::plain;
@@ -22,6 +31,8 @@ const OUTPUT_BYTES_MAX: usize = 4096;
 /// What was written before the command ended is there at once. A process that it
 /// left behind may hold the pipe open for ever.
 const OUTPUT_WAIT: Duration = Duration::from_millis(50);
+/// How often it is asked whether a command has ended, where nothing tells.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Runs it.
 pub(super) async fn look(
@@ -33,22 +44,21 @@ pub(super) async fn look(
     trace.leave();
     let mut group = Group::start(command, inherited)?;
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());
+    let pipes = (group.child.stdout.take(), group.child.stderr.take());
+    let (stdout, stderr) = (readable(pipes.0)?, readable(pipes.1)?);
     let mut reading = Box::pin(async {
         tokio::join!(keep(stdout, &mut out), keep(stderr, &mut err));
     });
     let mut read = false;
     let ended = tokio::select! {
         biased;
-        ended = group.child.wait() => ended,
+        ended = group.ended() => ended,
         () = &mut reading => {
             read = true;
-            group.child.wait().await
+            group.ended().await
         }
     };
-    let status =
-        ended.map_err(|e| Trouble::Unknown(format!("cannot wait for a command: {}", plain(&e))))?;
-    group.ended = true;
+    let status = ended.and_then(|()| group.end()).map_err(unwaited)?;
     if !read {
         let _ = tokio::time::timeout(OUTPUT_WAIT, &mut reading).await;
     }
@@ -57,43 +67,94 @@ pub(super) async fn look(
     Ok(judge(status, line, command.nagios))
 }
 
-/// A command and what it starts.
+/// A command and what it starts. As long as the command is not reaped, even where
+/// it has ended, no other group can have its number.
 struct Group {
     child: Child,
-    /// Its process group.
-    id: Option<Pid>,
-    /// Once it has ended its id may be another's.
-    ended: bool,
+    id: Pid,
+    /// Can be read once the command has ended, where the kernel has such a thing.
+    end: Option<Receiver>,
+    reaped: bool,
 }
 
 impl Group {
     fn start(command: &Command, inherited: Inherited) -> Result<Self, Trouble> {
         let (program, arguments) = command.argv.split_first().expect("a command has a first word");
-        let mut command = tokio::process::Command::new(program);
-        inherited.restore_in(command.as_std_mut());
+        let mut command = process::Command::new(program);
+        inherited.restore_in(&mut command);
         let child = command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|e| {
                 let program = excerpt(&program.to_string_lossy(), 100);
                 Trouble::Unknown(format!("cannot run {program}: {}", reason(&e)))
             })?;
-        let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        Ok(Group { child, id, ended: false })
+        let id = Pid::from_child(&child);
+        let mut group = Group { child, id, end: None, reaped: false };
+        group.end = match pidfd_open(id, PidfdFlags::empty()) {
+            Ok(end) => Some(Receiver::from_owned_fd_unchecked(end).map_err(unwaited)?),
+            Err(_) => None,
+        };
+        Ok(group)
+    }
+
+    /// Waits for the command's end, and leaves it to be reaped.
+    async fn ended(&self) -> io::Result<()> {
+        if let Some(end) = &self.end {
+            end.readable().await?;
+        }
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while waitid(WaitId::Pid(self.id), how)?.is_none() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Ends all that is left of it, and only then reaps the command.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        let _ = kill_process_group(self.id, Signal::KILL);
+        let status = self.child.wait()?;
+        self.reaped = true;
+        Ok(status)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let (false, Some(id)) = (self.ended, self.id) {
-            let _ = kill_process_group(id, Signal::KILL);
+        if self.reaped {
+            return;
+        }
+        let _ = kill_process_group(self.id, Signal::KILL);
+        // It can take a while until a killed process is gone, for which nobody
+        // waits here. Where no runtime is left, cb ends too.
+        let (id, end) = (self.id, self.end.take());
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(reap(id, end));
         }
     }
+}
+
+/// Reaps a command that was killed.
+async fn reap(id: Pid, end: Option<Receiver>) {
+    if let Some(end) = end {
+        let _ = end.readable().await;
+    }
+    while let Ok(None) = waitpid(Some(id), WaitOptions::NOHANG) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn unwaited(error: io::Error) -> Trouble {
+    Trouble::Unknown(format!("cannot wait for a command: {}", plain(&error)))
+}
+
+/// A pipe from a command, for the runtime to wait for.
+fn readable(pipe: Option<impl Into<OwnedFd>>) -> Result<Option<Receiver>, Trouble> {
+    pipe.map(|pipe| Receiver::from_owned_fd(pipe.into())).transpose().map_err(unwaited)
 }
 
 fn reason(error: &io::Error) -> String {
@@ -124,6 +185,8 @@ fn judge(status: ExitStatus, line: Option<String>, nagios: bool) -> Found {
     let verdict = match (code, nagios) {
         (Some(0), _) => Verdict::Healthy,
         (Some(1), true) => Verdict::Warning,
+        // What a shell says of a command that it cannot start.
+        (Some(126 | 127), false) => Verdict::Unknown,
         (Some(2), true) | (_, false) => Verdict::Unhealthy,
         // 3, and what no plugin says: that it could not be run, a crash.
         (_, true) => Verdict::Unknown,
@@ -202,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_line_is_what_was_found() {
         let found = sh("echo; echo '  first | x '; echo second; echo err >&2; exit 4").await;
-        check(&found, Verdict::Unhealthy, "first | x", Some(4));
+        check(&found, Verdict::Unhealthy, "exit status 4: first | x", Some(4));
         let found = sh("echo; echo err >&2").await;
         check(&found, Verdict::Healthy, "err", Some(0));
         let found = sh(r"printf 'a\377\033[1m\n'").await;
@@ -270,10 +333,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_left_behind_does_not_hold_it_up() {
+    async fn what_leaves_the_group_lives_on_and_does_not_hold_it_up() {
         let dir = tempfile::tempdir().unwrap();
         let ids = dir.path().join("ids");
-        let script = "sleep 100 & echo $! >\"$0\"; echo fine";
+        let script = "setsid sh -c 'echo $$ >\"$0\"; exec sleep 100' \"$0\" & \
+                      while [ ! -s \"$0\" ]; do sleep 0.01; done; echo fine";
         let found = run(&["sh", "-c", script, ids.to_str().unwrap()]).await.unwrap();
         check(&found, Verdict::Healthy, "fine", Some(0));
         let left = lines(&ids, 1).await.remove(0);
@@ -281,5 +345,27 @@ mod tests {
         assert!(runs(&left));
         let left = Pid::from_raw(left.parse().unwrap()).unwrap();
         rustix::process::kill_process(left, Signal::KILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_stays_in_the_group_ends_with_the_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let ids = dir.path().join("ids");
+        let script = "sleep 1000 & echo $! >\"$0\"; echo fine";
+        let found = run(&["sh", "-c", script, ids.to_str().unwrap()]).await.unwrap();
+        check(&found, Verdict::Healthy, "fine", Some(0));
+        let left = lines(&ids, 1).await.remove(0);
+        while runs(&left) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_is_seen_where_the_kernel_tells_it_to_nobody() {
+        let command = command(&["sh", "-c", "exec sleep 0.05"], false);
+        let mut group = Group::start(&command, Inherited::of_the_test()).unwrap();
+        group.end = None;
+        group.ended().await.unwrap();
+        assert_eq!(group.end().unwrap().code(), Some(0));
     }
 }

@@ -217,3 +217,17 @@ fn a_probed_command_ends_with_cb_whatever_ends_cb() {
     live.end().signal(libc::SIGKILL);
     eventually("it ends", || !alive(pid));
 }
+
+#[test]
+fn what_a_probed_command_leaves_in_its_group_ends_with_the_probe() {
+    let cb = Cb::new();
+    let script = "sleep 1000 & echo $! >>pids";
+    let mut command = cb.command(["probe", "--watch", "--interval", "10ms", "--timeout", "60s"]);
+    command.args(["--", "sh", "-c", script]).current_dir(cb.path("")).stdout(Stdio::null());
+    let live = Live::start(command);
+    eventually("it was looked at again and again", || cb.lines("pids").len() > 5);
+    live.send(libc::SIGTERM);
+    live.end().signal(libc::SIGTERM);
+    let left: Vec<i32> = cb.lines("pids").iter().map(|pid| pid.parse().expect("a pid")).collect();
+    eventually("all end", || !left.iter().any(|&pid| alive(pid)));
+}

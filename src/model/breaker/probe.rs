@@ -52,14 +52,17 @@ pub enum ProbeEffect {
 }
 
 impl ProbePermit {
-    /// Whether it is a permit of this breaker, and of this generation.
+    /// Whether it is a permit of this breaker, of whatever generation.
     fn is_of(self, breaker: &Breaker) -> bool {
-        match self {
-            ProbePermit::Call(permit) => breaker.gave(permit),
-            ProbePermit::Look { born_ms, generation } => {
-                (born_ms, generation) == (breaker.born_ms, breaker.generation)
-            }
-        }
+        let (ProbePermit::Call(Permit { born_ms, .. }) | ProbePermit::Look { born_ms, .. }) = self;
+        born_ms == breaker.born_ms
+    }
+
+    /// Whether it is a permit of this breaker, and of this generation.
+    fn is_current(self, breaker: &Breaker) -> bool {
+        let (ProbePermit::Call(Permit { generation, .. }) | ProbePermit::Look { generation, .. }) =
+            self;
+        self.is_of(breaker) && generation == breaker.generation
     }
 }
 
@@ -85,8 +88,8 @@ impl Breaker {
     }
 
     /// Takes the result of a probe, and for how long the server asked to be left
-    /// alone, if it did. A probe that says nothing ([`Outcome::Ignored`]) leaves
-    /// no trace but what an ignored call leaves.
+    /// alone, if it did. A probe that says nothing ([`Outcome::Ignored`]) leaves no
+    /// trace: it is as if it had not begun.
     pub fn end_probe(
         &mut self,
         policy: &Policy,
@@ -96,7 +99,11 @@ impl Breaker {
         retry_after: Option<Duration>,
     ) -> Step<Probed> {
         let mut transitions = self.settle(policy, now);
-        let is_current = permit.is_of(self);
+        if call.outcome == Outcome::Ignored {
+            let value = Probed { recorded: self.take_back(permit), effect: None };
+            return Step { value, transitions };
+        }
+        let is_current = permit.is_current(self);
         let (recorded, mut effect) = match permit {
             ProbePermit::Call(permit) => {
                 let step = self.record(policy, now, permit, call);
@@ -108,8 +115,8 @@ impl Breaker {
             }
             ProbePermit::Look { .. } => (Recorded::Stale, None),
         };
-        // An open breaker here was open when a look began, or this result opened it.
-        if is_current
+        // Whoever opened it: what the server asks for holds for all.
+        if permit.is_of(self)
             && call.outcome == Outcome::Failure
             && let Some(wait) = retry_after
         {
@@ -117,6 +124,23 @@ impl Breaker {
         }
         self.remember(policy, now, call);
         Step { value: Probed { recorded, effect }, transitions }
+    }
+
+    /// Undoes the beginning of a probe.
+    fn take_back(&mut self, permit: ProbePermit) -> Recorded {
+        let is_current = permit.is_current(self);
+        if let ProbePermit::Call(call) = permit {
+            // Another breaker of this name has not counted it.
+            if permit.is_of(self) {
+                self.totals.admitted = self.totals.admitted.saturating_sub(1);
+            }
+            if let (true, Phase::HalfOpen(round), Some(serial)) =
+                (is_current, &mut self.phase, call.trial)
+            {
+                round.end_trial(serial);
+            }
+        }
+        if is_current { Recorded::Uncounted } else { Recorded::Stale }
     }
 
     /// A look of this generation: where the breaker is open, good ones in a row
@@ -131,9 +155,8 @@ impl Breaker {
         let Phase::Open { retry_at_ms } = &mut self.phase else { return None };
         let too_slow = policy.is_slow(call.duration) && policy.judges_slow_calls();
         match call.outcome {
-            Outcome::Ignored => return None,
             Outcome::Success if !too_slow => self.good_looks = self.good_looks.saturating_add(1),
-            Outcome::Success | Outcome::Failure => self.good_looks = 0,
+            Outcome::Success | Outcome::Failure | Outcome::Ignored => self.good_looks = 0,
         }
         if self.good_looks == 0 || self.good_looks < policy.rise {
             None
@@ -165,9 +188,6 @@ impl Breaker {
 
     /// Keeps for readers what a probe said, whatever became of its result.
     fn remember(&mut self, policy: &Policy, now: Now, call: &Finished) {
-        if call.outcome == Outcome::Ignored {
-            return;
-        }
         let before = match &self.last_probe {
             Some(last) if last.outcome == call.outcome => last.in_a_row,
             _ => 0,

@@ -394,9 +394,10 @@ impl Naive {
         end: &ProbeEnd,
     ) -> (Recorded, Option<ProbeEffect>) {
         let (outcome, took) = (end.outcome, Duration::from_millis(end.took_ms));
-        if outcome != Outcome::Ignored {
-            self.said.push((now.at_ms, outcome));
+        if outcome == Outcome::Ignored {
+            return (self.forget_probe(permit), None);
         }
+        self.said.push((now.at_ms, outcome));
         let (is_current, recorded) = match permit {
             ProbePermit::Call(call) => {
                 let is_current = call.generation == self.generation;
@@ -408,15 +409,17 @@ impl Naive {
             ProbePermit::Look { .. } => (false, Recorded::Stale),
         };
         let Mode::Open { retry_at_ms } = self.mode else { return (recorded, None) };
-        if !is_current || outcome == Outcome::Ignored {
-            return (recorded, None);
-        }
         if outcome == Outcome::Failure {
             let latest = self.since_ms + policy.open_for.max(policy.open_max).as_millis() as u64;
             let asked = end.after_ms.map_or(0, |wait_ms| (now.at_ms + wait_ms).min(latest));
-            self.looks.push(false);
+            if is_current {
+                self.looks.push(false);
+            }
             self.mode = Mode::Open { retry_at_ms: retry_at_ms.max(asked) };
             return (recorded, (asked > retry_at_ms).then_some(ProbeEffect::RetryLater));
+        }
+        if !is_current {
+            return (recorded, None);
         }
         // A slow success can open the breaker too, and is no look at what it opened.
         let ProbePermit::Look { .. } = permit else { return (recorded, None) };
@@ -435,10 +438,31 @@ impl Naive {
         (recorded, (retry_at_ms > now.at_ms).then_some(ProbeEffect::TrialDue))
     }
 
+    /// As if the probe had not begun.
+    fn forget_probe(&mut self, permit: ProbePermit) -> Recorded {
+        let generation = match permit {
+            ProbePermit::Look { generation, .. } => generation,
+            ProbePermit::Call(call) => {
+                self.admitted = self.admitted.saturating_sub(1);
+                if let Mode::HalfOpen { flying, .. } = &mut self.mode
+                    && call.generation == self.generation
+                {
+                    flying.retain(|(number, _)| Some(*number) != call.trial);
+                }
+                call.generation
+            }
+        };
+        match generation == self.generation {
+            true => Recorded::Uncounted,
+            false => Recorded::Stale,
+        }
+    }
+
     fn trip(&mut self, policy: &Policy, now: Now, lasting: Option<u64>) {
         if let Mode::Open { retry_at_ms } = &mut self.mode {
             if let Some(lasting) = lasting {
                 *retry_at_ms = now.at_ms + lasting;
+                self.looks.clear();
             }
             return;
         }

@@ -13,7 +13,7 @@ fn a_probe_of_a_closed_breaker_is_a_call() {
         "
         0 probe failure 7   -> call counted calls=1 run=1 admitted=1 failed=1 last_failure=0/7
         1 probe success 11  -> call counted calls=2 run=0 slow=1 succeeded=1 slow_total=1
-        2 probe ignored     -> call uncounted calls=2 ignored=1 admitted=3
+        2 probe ignored     -> call uncounted calls=2 ignored=0 admitted=2
         3 probe failure     -> call counted run=1
         4 call failure      -> counted closed>open:consecutive_failures retry=30004 rejected=0
         ",
@@ -30,7 +30,7 @@ fn a_probe_of_a_half_open_breaker_is_a_trial_where_one_is_free() {
         11 look p              -> trial permitted=0 in_flight=2 admitted=3
         12 look q              -> looks in_flight=2 admitted=3 rejected=0
         13 looked q failure    -> uncounted in_flight=2 trial_failures=0 failed=1
-        14 looked p ignored    -> uncounted permitted=1 in_flight=1
+        14 looked p ignored    -> uncounted permitted=1 in_flight=1 admitted=2
         15 look p              -> trial
         16 looked p success    -> counted successes=1 permitted=0
         17 probe success       -> looks uncounted successes=1
@@ -227,7 +227,7 @@ fn what_began_before_a_transition_changes_nothing_after_it() {
         0 look q                       -> call
         1 trip                         -> closed>open:manual retry=1001
         2 looked p success             -> stale stale=1 retry=1001 probe=successx1@2/0
-        3 looked q failure after 9000  -> stale stale=2 retry=1001
+        3 looked q failure             -> stale stale=2 retry=1001
         ",
     );
     // A look, begun in another open period, and one begun while half-open.
@@ -241,7 +241,7 @@ fn what_began_before_a_transition_changes_nothing_after_it() {
         1001 look r                       -> looks
         1002 finish a failure             -> counted half-open>open:trial_failed retry=2002
         1003 looked p success             -> stale stale=0 retry=2002
-        1004 looked q failure after 9000  -> stale retry=2002
+        1004 looked q failure             -> stale retry=2002
         1005 looked r success             -> stale state=open gen=3
         ",
     );
@@ -303,4 +303,71 @@ fn the_latest_probe_is_kept_with_how_many_said_the_same() {
         9 probe failure 5    -> call counted probe=failurex2@9/5
         ",
     );
+}
+
+#[test]
+fn a_probe_that_says_nothing_leaves_no_trace() {
+    check(
+        "consecutive_failures=1 open_for=10 half_open_calls=2 permit_ttl=100",
+        "
+        0  probe ignored 5 after 9    -> call uncounted admitted=0 ignored=0 stale=0 probe=-
+        1  look p                     -> call admitted=1
+        2  call failure               -> counted closed>open:consecutive_failures retry=12
+        3  looked p ignored after 90  -> stale admitted=1 stale=0 ignored=0 retry=12 probe=-
+        12 probe success              -> looks uncounted probe=successx1@12/0
+        12 start a                    -> admitted open>half-open:trial_due
+        13 probe ignored              -> trial uncounted in_flight=1 permitted=1 admitted=2
+        14 look p                     -> trial in_flight=2
+        15 finish a failure           -> counted half-open>open:trial_failed
+        16 looked p ignored           -> stale admitted=2 stale=0 ignored=0 probe=successx1@12/0
+        ",
+    );
+}
+
+#[test]
+fn a_probe_that_says_nothing_is_taken_back_only_from_its_own_breaker() {
+    let policy = policy("");
+    let permit = Breaker::new(Now::at(0)).begin_probe(&policy, Now::at(1), Holder::Process).value;
+    let call = Finished::new(Outcome::Ignored, Duration::ZERO);
+    let mut anew = Breaker::new(Now::at(2));
+    let _ = anew.begin_probe(&policy, Now::at(3), Holder::Process);
+    let step = anew.end_probe(&policy, Now::at(4), permit, &call, None);
+    assert_eq!(step.value.recorded, Recorded::Stale);
+    assert_eq!(anew.view(&policy, Now::at(4)).totals.admitted, 1);
+}
+
+#[test]
+fn a_wish_to_be_left_alone_counts_whoever_opened_the_breaker_meanwhile() {
+    check(
+        "consecutive_failures=1 open_for=1000 open_max=5000 rise=2",
+        "
+        0 look p                          -> call
+        0 look q                          -> call
+        0 look r                          -> call
+        1 call failure                    -> counted closed>open:consecutive_failures retry=1001
+        2 probe success                   -> looks uncounted
+        3 looked p failure after 3000     -> stale later retry=3003 failed=2 k=0 gen=1
+        4 looked q failure after 9        -> stale retry=3003
+        5 looked r failure after 99999    -> stale later retry=5001
+        6 probe success                   -> looks uncounted due retry=6
+        7 look s                          -> looks
+        8 reset                           -> open>closed:manual
+        9 looked s failure after 3000     -> stale state=closed calls=0
+        ",
+    );
+}
+
+#[test]
+fn a_wish_to_be_left_alone_is_heard_by_its_own_breaker_only() {
+    let policy = policy("open_for=1000 open_max=9000");
+    let permit = Breaker::new(Now::at(0)).begin_probe(&policy, Now::at(1), Holder::Process).value;
+    let call = Finished::new(Outcome::Failure, Duration::ZERO);
+    for (born_ms, retry_at_ms) in [(0, 5003), (1, 1002)] {
+        let mut breaker = Breaker::new(Now::at(born_ms));
+        let asked = Manual { by: "", comment: "", lasting: None };
+        let _ = breaker.trip(&policy, Now::at(2), &asked);
+        let wait = Some(Duration::from_secs(5));
+        let _ = breaker.end_probe(&policy, Now::at(3), permit, &call, wait);
+        assert_eq!(breaker.view(&policy, Now::at(3)).retry_at_ms, Some(retry_at_ms));
+    }
 }

@@ -23,7 +23,12 @@ fn the_exit_code_says_how_it_is() {
         ("all is well", &"sh".into(), &"command".into())
     );
     assert_eq!(well["command"], serde_json::json!({"exit_code": 0, "signal": null}));
-    for code in [1, 2, 3, 75, 125, 126, 127, 255] {
+    // A shell's text whose command is not there.
+    for code in [126, 127] {
+        let unknown = sh(&cb, 125, &["disk"], &format!("exit {code}"));
+        assert_eq!(unknown["command"]["exit_code"], code);
+    }
+    for code in [1, 2, 3, 75, 125, 255] {
         let bad = sh(&cb, 1, &["disk"], &format!("exit {code}"));
         assert_eq!(bad["command"]["exit_code"], code);
         assert_eq!(
@@ -106,7 +111,7 @@ fn what_it_leaves_behind_with_the_pipe_does_not_hold_it_up() {
     command.arg("setsid sleep 100 & echo $! >left; echo fine").current_dir(cb.path(""));
     let ran = Ran::of(command).code(0).stdout_has("\"found\":\"fine\"");
     let left = cb.pid("left");
-    // It is a server that was started: it lives on.
+    // It left the group, as a server that is started does: it lives on.
     assert!(alive(left), "{ran}");
     send(left, libc::SIGKILL);
 }
