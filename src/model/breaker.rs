@@ -189,7 +189,13 @@ impl Breaker {
         let mut transitions = self.settle(policy, now);
         let own_end_ms = asked.lasting.map(|lasting| now.at_ms.saturating_add(millis(lasting)));
         match &mut self.phase {
-            Phase::Open { retry_at_ms } => *retry_at_ms = own_end_ms.unwrap_or(*retry_at_ms),
+            Phase::Open { retry_at_ms } => {
+                if let Some(own_end_ms) = own_end_ms {
+                    *retry_at_ms = own_end_ms;
+                    // What was good before says nothing about why it is to last.
+                    self.good_looks = 0;
+                }
+            }
             other => {
                 if matches!(other, Phase::HalfOpen(_)) {
                     self.reopens = self.reopens.saturating_add(1);

@@ -82,6 +82,11 @@ impl Stop {
     }
 }
 
+/// A deadline that is noticed later than this says something about this machine, and
+/// nothing about the server.
+const LATE_FACTOR: f64 = 1.2;
+const LATE: Duration = Duration::from_millis(500);
+
 /// Looks within the deadline.
 async fn report(spec: &Spec, net: &Net, inherited: Inherited) -> Report {
     let trace = Trace::default();
@@ -101,6 +106,10 @@ async fn report(spec: &Spec, net: &Net, inherited: Inherited) -> Report {
         Some(Err(Trouble::Unknown(why))) => {
             Found { verdict: Verdict::Unknown, ..Found::healthy(why) }
         }
+        None if duration > spec.timeout.mul_f64(LATE_FACTOR).saturating_add(LATE) => Found {
+            verdict: Verdict::Unknown,
+            ..Found::healthy("cb was stopped, or had no processor, while it looked")
+        },
         None => unhealthy(format!("no answer within {}", exact(spec.timeout))),
     };
     let Found { verdict, words, retry_after, detail } = found;
