@@ -108,7 +108,10 @@ fn what_ignores_every_polite_signal_ends_with_the_deadline() {
 fn what_it_leaves_behind_with_the_pipe_does_not_hold_it_up() {
     let cb = Cb::new();
     let mut command = cb.command(["probe", "--json", "--timeout", "15s", "--", "sh", "-c"]);
-    command.arg("setsid sleep 100 & echo $! >left; echo fine").current_dir(cb.path(""));
+    // It has left the group before the command ends.
+    let script = "setsid sh -c 'echo $$ >left; exec sleep 100' & \
+                  while [ ! -s left ]; do sleep 0.01; done; echo fine";
+    command.arg(script).current_dir(cb.path(""));
     let ran = Ran::of(command).code(0).stdout_has("\"found\":\"fine\"");
     let left = cb.pid("left");
     // It left the group, as a server that is started does: it lives on.
