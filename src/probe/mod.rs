@@ -85,7 +85,7 @@ impl Stop {
 /// A deadline that is noticed later than this says something about this machine, and
 /// nothing about the server.
 const LATE_FACTOR: f64 = 1.2;
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_secs(2);
 
 /// Looks within the deadline.
 async fn report(spec: &Spec, net: &Net, inherited: Inherited) -> Report {
