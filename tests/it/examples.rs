@@ -332,10 +332,10 @@ fn check_condition(machine: &Machine, line: &str, given: &Environment) {
     machine.cb.run(["trip", "payment"]).code(0);
     machine.run(&words, given).code(1).stdout_has("payment: open");
     machine.cb.run(["reset", "payment"]).code(0);
-    // A config that is broken skips nothing unnoticed.
-    let mut broken = given.clone();
-    broken.insert("CB_CONFIG".to_owned(), "/nonexistent".to_owned());
-    machine.run(&words, &broken).code(0);
+    // What is cb's own error, and no answer, skips nothing unnoticed.
+    let wrong = script.replace("check payment", "check --nonsense");
+    let words = ["sh", "-c", &wrong].map(str::to_owned);
+    machine.run(&words, given).code(0).stderr_has("--nonsense");
 }
 
 #[test]
