@@ -25,7 +25,7 @@ doc:
 
 # Measure what the README says about speed.
 bench *ARGS:
-    cargo bench --locked --bench overhead --bench queue -- {{ARGS}}
+    cargo bench --locked --bench overhead --bench queue --bench probe -- {{ARGS}}
 
 # Install cb into ~/.cargo/bin.
 install:
