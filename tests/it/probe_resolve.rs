@@ -13,7 +13,7 @@ use crate::servers::Server;
 use crate::servers::dns::{NameServer, Record, Reply, addresses};
 use crate::servers::http::HttpServer;
 use crate::store::can;
-use crate::support::{Ran, binary, plain, skipped};
+use crate::support::{Ran, binary, not_here, plain};
 
 /// Where the files are that stand in for those of /etc; set within the namespaces.
 const FILES: &str = "CB_TEST_FILES";
@@ -159,7 +159,7 @@ fn families(here: &Here) {
     here.fails("six.example", &["-4"], "six.example has no IPv4 address");
     here.fails("web.corp.example", &["-6"], "web.corp.example has no IPv6 address");
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        skipped("there is no IPv6 here");
+        not_here("there is no IPv6 here");
         return;
     }
     let six = Server::start_at("[::1]:0".parse().expect("an address"), |_| async {});

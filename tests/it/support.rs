@@ -194,6 +194,12 @@ pub fn skipped(why: impl std::fmt::Display) {
     eprintln!("skipped: {why}");
 }
 
+/// The same for what no installation can give: a network, or not being root.
+#[expect(clippy::print_stderr, reason = "the output of a test is read where it fails")]
+pub fn not_here(why: impl std::fmt::Display) {
+    eprintln!("not here: {why}");
+}
+
 /// Fails in words of its own where a call gave up waiting for the lock: it ran
 /// unprotected then, and what a test counts is off for no fault of cb's.
 #[track_caller]

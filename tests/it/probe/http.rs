@@ -10,7 +10,7 @@ use super::told::{fails, found, told};
 use crate::servers::certs::{Kind, Pki};
 use crate::servers::faults::{Fault, answering, closing, proxy, resetting};
 use crate::servers::http::HttpServer;
-use crate::support::{Cb, skipped};
+use crate::support::{Cb, not_here};
 
 /// All values of a header of the latest request.
 fn sent(web: &HttpServer, name: &str) -> Vec<String> {
@@ -297,7 +297,7 @@ fn addresses_of_either_kind_and_given_by_hand() {
     fails(&cb, &["--http", &web.url("/"), "-6"], "dns", "");
     told(&cb, 0, ["--http", &web.url("/"), "-4"]);
     if TcpListener::bind("[::1]:0").is_err() {
-        return skipped("there is no IPv6 here");
+        return not_here("there is no IPv6 here");
     }
     let six = HttpServer::at("[::1]:0".parse().expect("an address"));
     told(&cb, 0, ["--http", &six.url("/"), "-6"]);
