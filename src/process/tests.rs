@@ -30,20 +30,10 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A fork of a process with other threads may find one of their locks held for ever.
-const FORKS_MAX: u32 = 3;
-
 /// Plays cb in a process of its own. Returns what this and its children wrote to
 /// stdout, which is complete only when all of them are gone.
 #[track_caller]
 fn isolated(cb: impl FnOnce() -> String) -> String {
-    let mut cb = Some(cb);
-    let said = (0..FORKS_MAX).find_map(|_| forked(&mut cb));
-    said.unwrap_or_else(|| panic!("not done within {BOUND:?}, {FORKS_MAX} times"))
-}
-
-/// The same in one fork, within the bound; here what is to be played is still there.
-fn forked(cb: &mut Option<impl FnOnce() -> String>) -> Option<String> {
     let (reader, writer) = io::pipe().unwrap();
     // SAFETY: the child calls only what glibc makes fit for it (malloc), and
     // leaves by _exit.
@@ -59,7 +49,6 @@ fn forked(cb: &mut Option<impl FnOnce() -> String>) -> Option<String> {
         // Files of other tests, and the locks on them, are not this one's.
         // SAFETY: no test plays with a descriptor that was opened before.
         unsafe { super::heir::close_from(3) };
-        let cb = cb.take().expect("each fork has it");
         let said = std::panic::catch_unwind(AssertUnwindSafe(cb));
         // SAFETY: 1 is open, and is not used otherwise from here on.
         let mut stdout = unsafe { File::from_raw_fd(1) };
@@ -78,7 +67,7 @@ fn forked(cb: &mut Option<impl FnOnce() -> String>) -> Option<String> {
         libc::kill(pid, libc::SIGKILL);
         libc::waitpid(pid, std::ptr::null_mut(), 0);
     }
-    said
+    said.unwrap_or_else(|| panic!("not done within {BOUND:?}"))
 }
 
 fn read_all(mut reader: io::PipeReader, until: Duration) -> Option<String> {
