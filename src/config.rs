@@ -20,6 +20,7 @@ use crate::settings::{Assignment, Layers};
 
 pub use check::{Report, check};
 use section::{Section, Selector};
+use walk::Reads;
 
 /// What the config files say.
 #[derive(Clone, Debug, Default)]
@@ -66,17 +67,31 @@ pub fn candidates(flag: Option<&OsStr>) -> Result<Vec<Candidate>, Error> {
 }
 
 impl Config {
-    /// Reads the config files.
+    /// Reads what the config files say of calls.
     ///
     /// # Errors
     ///
     /// The first problem of the first file that has one: whatever the section,
-    /// since a file that is half understood is not to be relied on.
+    /// since a file that is half understood is not to be relied on. What only a
+    /// probe needs stops no call.
     pub fn load(flag: Option<&OsStr>) -> Result<Config, Error> {
+        Config::read(flag, Reads::Calls)
+    }
+
+    /// Reads all that the config files say, of probes too.
+    ///
+    /// # Errors
+    ///
+    /// The first problem of the first file that has one.
+    pub fn load_with_probes(flag: Option<&OsStr>) -> Result<Config, Error> {
+        Config::read(flag, Reads::Probes)
+    }
+
+    fn read(flag: Option<&OsStr>, reads: Reads) -> Result<Config, Error> {
         let mut config = Config::default();
         for candidate in candidates(flag)? {
             if let Some(text) = read_candidate(&candidate)? {
-                config.add_text(&candidate.path, &text)?;
+                config.add_text(&candidate.path, &text, reads)?;
             }
         }
         Ok(config)
@@ -137,8 +152,8 @@ impl Config {
         names
     }
 
-    fn add_text(&mut self, path: &Path, text: &str) -> Result<(), Error> {
-        let parsed = walk::walk(path, text);
+    fn add_text(&mut self, path: &Path, text: &str, reads: Reads) -> Result<(), Error> {
+        let parsed = walk::walk(path, text, reads);
         if let Some(problem) = parsed.problems.into_iter().next() {
             return Err(problem);
         }

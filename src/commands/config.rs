@@ -66,7 +66,7 @@ fn show(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let name = breaker_name(name)?;
-    let config = Config::load(file)?;
+    let config = Config::load_with_probes(file)?;
     let (layers, probe) = (config.layers(&name), config.probe_layers(&name));
     let settings = layers.settings()?;
     probe.settings()?;

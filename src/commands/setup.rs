@@ -48,6 +48,15 @@ impl<'a> Setup<'a> {
         Ok(Setup { config: Config::load(places.config.as_deref())?, places })
     }
 
+    /// Reads the config files, for [`Setup::probe`] and [`Setup::probed`] too.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub fn load_with_probes(places: &'a Places) -> Result<Self, Error> {
+        Ok(Setup { config: Config::load_with_probes(places.config.as_deref())?, places })
+    }
+
     /// Where the words say that the state and the settings are.
     pub fn places(&self) -> &'a Places {
         self.places

@@ -65,7 +65,10 @@ struct Stands {
 ///
 /// Words that are not understood, or a state that cannot be read.
 pub fn run(words: &WaitWords, startup: &Startup) -> Result<i32, Error> {
-    let setup = Setup::load(&words.places)?;
+    let setup = match words.probe {
+        true => Setup::load_with_probes(&words.places)?,
+        false => Setup::load(&words.places)?,
+    };
     let timeout = words.timeout.as_deref().map(|word| settings::length("--timeout", word));
     let mut names = Vec::new();
     for word in &words.names {

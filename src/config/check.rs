@@ -42,7 +42,7 @@ pub fn check(flag: Option<&OsStr>) -> Result<Report, Error> {
         match read_candidate(&candidate) {
             Ok(None) => {}
             Ok(Some(text)) => {
-                let parsed = walk::walk(&candidate.path, &text);
+                let parsed = walk::walk(&candidate.path, &text, walk::Reads::Probes);
                 report.problems.extend(parsed.problems);
                 config.add(parsed.sections);
                 report.files.push(candidate.path);
@@ -88,6 +88,8 @@ fn check_probe(section: &Section, below: &[&Section], report: &mut Report) {
     let layers = super::probe_layers(below.iter().flat_map(|one| one.probe_assignments()));
     match layers.settings() {
         Err(error) => report.add_problem(error),
+        // It may be what is wrong with the file.
+        Ok(_) if !report.problems.is_empty() => {}
         Ok(settings)
             if settings.spec.is_none() && matches!(section.selector, Selector::Name(_)) =>
         {

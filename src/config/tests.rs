@@ -7,7 +7,7 @@ use std::time::Duration;
 mod probes;
 
 fn parsed(text: &str) -> walk::Parsed {
-    walk::walk(Path::new("/c.toml"), text)
+    walk::walk(Path::new("/c.toml"), text, Reads::Probes)
 }
 
 #[track_caller]
@@ -268,7 +268,7 @@ fn what_is_no_toml_is_told_with_its_line() {
 fn config(files: &[(&str, &str)]) -> Config {
     let mut config = Config::default();
     for (path, text) in files {
-        config.add_text(Path::new(path), text).expect("a sound file");
+        config.add_text(Path::new(path), text, Reads::Probes).expect("a sound file");
     }
     config
 }

@@ -26,9 +26,20 @@ pub struct Parsed {
 
 const TOP: &str = "allowed: [defaults], [breaker.NAME] and [breaker.\"PATTERN\"]";
 
+/// How much of a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// What a call needs. Of probes that is only what they may do to a breaker: what
+    /// they look at takes longer to be understood than a call may take, and is not
+    /// for a call to stumble over.
+    Calls,
+    /// All of it.
+    Probes,
+}
+
 /// Walks the text of a file.
-pub fn walk(path: &Path, text: &str) -> Parsed {
-    let mut walker = Walker::new(path, text);
+pub fn walk(path: &Path, text: &str, reads: Reads) -> Parsed {
+    let mut walker = Walker::new(path, text, reads);
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let at = error.span().map_or(text.len(), |span| span.start);
@@ -46,6 +57,7 @@ pub fn walk(path: &Path, text: &str) -> Parsed {
 type Pair<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
 
 struct Walker {
+    reads: Reads,
     path: Rc<Path>,
     /// Where each line but the first starts.
     lines: Vec<usize>,
@@ -54,10 +66,10 @@ struct Walker {
 }
 
 impl Walker {
-    fn new(path: &Path, text: &str) -> Self {
+    fn new(path: &Path, text: &str, reads: Reads) -> Self {
         let lines = text.match_indices('\n').map(|(at, _)| at + 1).collect();
         let path = Rc::from(path);
-        Walker { path, lines, sections: Vec::new(), problems: Vec::new() }
+        Walker { reads, path, lines, sections: Vec::new(), problems: Vec::new() }
     }
 
     fn parsed(mut self) -> Parsed {
@@ -144,6 +156,7 @@ impl Walker {
             let is_policy = |key: &Key| probe::keys::POLICY_KEYS.contains(key);
             let added = match Key::by_name(pair.0.get_ref()).filter(is_policy) {
                 Some(_) => self.assignment(selector, &header, pair).map(|one| above.push(one)),
+                None if self.reads == Reads::Calls => continue,
                 None => self.probe_assignment(&header, pair).map(|one| assignments.push(one)),
             };
             if let Err(message) = added {
@@ -154,7 +167,7 @@ impl Walker {
         for (one, message) in probe::conflicts(&assignments) {
             self.problems.push((file_line(&one.place), message));
         }
-        Some(ProbeSection { line: self.line(at), assignments })
+        (self.reads == Reads::Probes).then(|| ProbeSection { line: self.line(at), assignments })
     }
 
     fn probe_assignment(

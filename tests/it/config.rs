@@ -1,5 +1,6 @@
 //! `cb config`, as a person calls it.
 
+use crate::support::Cb;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -205,4 +206,22 @@ fn nothing_is_read_from_the_current_directory() {
     home.file(".config/cb.toml", "broken");
     check(&mut home.cb(&["config", "check"]), 0, "ok: no config file", "");
     check(home.cb(&["config", "check"]).env("XDG_CONFIG_HOME", "."), 0, "ok: no config file", "");
+}
+
+#[test]
+fn what_is_wrong_with_a_probe_stops_no_call() {
+    let text = "[breaker.pay]\nfailures = 3\n[breaker.pay.probe]\nhttp = 'no-scheme'\n\
+                expect_regex = ['(']\nrise = 4\n";
+    let cb = Cb::new().config(text);
+    cb.exec("pay", ["true"]).code(0).stderr("");
+    assert_eq!(cb.status("pay")["policy"]["rise"], 4);
+    cb.run(["wait", "pay"]).code(0).stderr("");
+    for words in [&["probe", "pay"][..], &["probe", "--all"], &["wait", "--probe", "pay"]] {
+        cb.run(words).code(125).one_line("http = \"no-scheme\" in [breaker.pay.probe]: no scheme");
+    }
+    let check = cb.run(["config", "check"]).code(125).stdout_has("expect_regex");
+    assert!(!check.stdout_text().contains("nothing says what to look at"), "{check}");
+    // What a probe may do to the breaker is for calls too.
+    let text = "[breaker.pay.probe]\nhttp = 'http://h/'\nrise = 0\n";
+    Cb::new().config(text).exec("pay", ["true"]).code(125).one_line("rise = 0");
 }

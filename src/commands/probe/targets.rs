@@ -36,7 +36,7 @@ pub fn wanted(words: &ProbeWords, store: Option<&FileStore>) -> Result<Vec<Targe
     if asked == Asked::Described(None) {
         return Ok(vec![nameless(words)?]);
     }
-    let setup = &Setup::load(&words.places)?;
+    let setup = &Setup::load_with_probes(&words.places)?;
     let names = match asked {
         Asked::Described(name) => name.into_iter().collect(),
         Asked::Named(words) => configured(chosen(words, setup)?, setup)?,
