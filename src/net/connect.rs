@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Endpoint, Net, Phase, Route, Trace, Trouble, resolve};
+use super::{Endpoint, Net, Phase, Route, Trace, Trouble, has_run_out, resolve};
 use crate::error::plain;
 
 /// An address that does not answer holds up the next one for so long (RFC 8305).
@@ -110,15 +110,9 @@ pub fn words(error: &io::Error) -> String {
 /// Whether an error says nothing of the server: no descriptor or memory left here,
 /// or no local port.
 pub fn is_ours(error: &io::Error) -> bool {
-    let ours = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOMEM,
-        Errno::NOBUFS,
-        Errno::ADDRNOTAVAIL,
-        Errno::AFNOSUPPORT,
-    ];
-    error.raw_os_error().is_some_and(|raw| ours.iter().any(|errno| errno.raw_os_error() == raw))
+    let no_way = [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT];
+    has_run_out(error)
+        || no_way.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Whether somebody forbids it: on the way to a host a firewall, here or there, and

@@ -13,10 +13,13 @@ pub(crate) mod servers;
 pub mod tls;
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use crate::clock::monotonic;
 
@@ -124,6 +127,13 @@ pub enum Trouble {
     /// Our side, so that nothing is known of the server: a file that is missing,
     /// no descriptor left.
     Unknown(String),
+}
+
+/// Whether something is wanting on our side: descriptors, memory. Unlike other errors
+/// of this machine, it is the same for every server.
+fn has_run_out(error: &io::Error) -> bool {
+    let out_of = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    out_of.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// How far a probe came. Clones are of the same trace.

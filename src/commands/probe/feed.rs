@@ -1,29 +1,20 @@
 //! What a breaker is told of a probe: its permit before, its result after. That it
 //! cannot be told takes nothing from the answer.
 
-use crate::cli::Places;
 use crate::commands::background::Background;
 use crate::commands::operate::operate;
 use crate::error::Error;
 use crate::model::breaker::{Holder, ProbePermit, Recorded};
-use crate::model::{BreakerName, Finished, Outcome, State, Transition};
+use crate::model::{Finished, Outcome, State, Transition};
 use crate::probe::{Report, Verdict};
-use crate::process::Startup;
 use crate::render::probe::Fed;
-use crate::settings::Settings;
-use crate::store::{Absent, FileStore, Keep, PermitFile};
+use crate::store::{Absent, Keep, PermitFile};
 
 /// A probe that says nothing.
 const NOTHING: Finished = Finished::new(Outcome::Ignored, std::time::Duration::ZERO);
 
-/// A breaker that hears of its probes.
-pub struct Listener<'a> {
-    pub name: &'a BreakerName,
-    pub settings: &'a Settings,
-    pub store: &'a FileStore,
-    pub places: &'a Places,
-    pub startup: &'a Startup,
-}
+/// A breaker that hears of its probes. One that closes drains its queue.
+pub struct Listener<'a>(pub Background<'a>);
 
 /// A probe under way.
 #[derive(Default)]
@@ -44,9 +35,9 @@ impl Listener<'_> {
     ///
     /// What the store cannot do.
     pub fn begin(&self, notices: &mut Vec<String>) -> Result<Ticket, Error> {
-        let policy = &self.settings.policy;
+        let policy = &self.0.settings.policy;
         let how = (Absent::Refuse, Keep::State);
-        let begun = operate(self.store, self.name, how, policy, |breaker, now| {
+        let begun = operate(self.0.store, self.0.name, how, policy, |breaker, now| {
             let step = breaker.begin_probe(policy, now, Holder::Process);
             step.map(|permit| (permit, breaker.state()))
         });
@@ -76,11 +67,11 @@ impl Listener<'_> {
         notices: &mut Vec<String>,
     ) -> Result<Fed, Error> {
         let Ticket { permit, held, before, mut transitions } = ticket;
-        let policy = &self.settings.policy;
+        let policy = &self.0.settings.policy;
         let (call, retry_after) = (finished(report), report.retry_after);
         let absent = if permit.is_some() { Absent::Refuse } else { Absent::Create };
         let how = (absent, Keep::State);
-        let done = operate(self.store, self.name, how, policy, |breaker, now| {
+        let done = operate(self.0.store, self.0.name, how, policy, |breaker, now| {
             let mut begun = Vec::new();
             let permit = permit.unwrap_or_else(|| {
                 let step = breaker.begin_probe(policy, now, Holder::Process);
@@ -97,7 +88,7 @@ impl Listener<'_> {
         let done = done?;
         notices.extend(done.receipt.notices.iter().map(ToString::to_string));
         transitions.extend(done.transitions);
-        notices.extend(self.drain(&transitions));
+        notices.extend(self.0.after(&transitions));
         let (probed, view) = done.value;
         Ok(Fed {
             before: before.unwrap_or(State::Closed),
@@ -116,18 +107,12 @@ impl Listener<'_> {
     /// What the store cannot do.
     pub fn abandon(&self, ticket: Ticket) -> Result<(), Error> {
         let Some(permit) = ticket.permit else { return Ok(()) };
-        let policy = &self.settings.policy;
+        let policy = &self.0.settings.policy;
         let how = (Absent::Refuse, Keep::State);
-        operate(self.store, self.name, how, policy, |breaker, now| {
+        operate(self.0.store, self.0.name, how, policy, |breaker, now| {
             breaker.end_probe(policy, now, permit, &NOTHING, None)
         })?;
         Ok(())
-    }
-
-    /// What waited for this breaker to close is replayed.
-    fn drain(&self, transitions: &[Transition]) -> Option<String> {
-        let Listener { store, name, settings, places, startup } = self;
-        Background { store, name, settings, places, startup }.after(transitions)
     }
 }
 
@@ -136,7 +121,8 @@ fn finished(report: &Report) -> Finished {
     Finished {
         outcome: match report.verdict {
             Verdict::Healthy | Verdict::Warning => Outcome::Success,
-            Verdict::Unhealthy | Verdict::Unknown => Outcome::Failure,
+            Verdict::Unhealthy => Outcome::Failure,
+            Verdict::Unknown => Outcome::Ignored,
         },
         duration: report.duration,
         exit_code: report.detail.exit_code,

@@ -4,6 +4,7 @@ use super::feed::{Listener, Ticket};
 use super::targets::Target;
 use crate::cli::Places;
 use crate::clock::{Clock, SystemClock};
+use crate::commands::background::Background;
 use crate::error::Error;
 use crate::probe::{Report, Verdict};
 use crate::process::Startup;
@@ -91,7 +92,8 @@ impl Station<'_> {
         let name = target.name.as_ref().filter(|_| target.feeds)?;
         let store = self.store.as_ref().ok()?;
         let (places, startup) = (self.places, self.startup);
-        Some(Listener { name, settings: &target.settings, store, places, startup })
+        let settings = &target.settings;
+        Some(Listener(Background { store, name, settings, places, startup }))
     }
 }
 

@@ -1,510 +1,20 @@
-//! A second machine, written from the rules alone and as plainly as can be: it
-//! keeps every outcome with its time and counts anew at each question. Random
-//! policies and random traces are played on both, and both must agree after
-//! every op, in everything that can be seen.
+//! Random policies and random traces are played on the real machine and on a second
+//! one, and both must agree after every op, in everything that can be seen.
+
+mod machine;
 
 use proptest::prelude::*;
 use std::time::Duration;
 
-use crate::model::backoff::{mix, open_period_ms};
-use crate::model::breaker::{Breaker, Holder, Manual, Permit, ProbeEffect, ProbePermit};
-use crate::model::breaker::{Recorded, Rejection, Verdict};
+use crate::model::backoff::mix;
+use crate::model::breaker::{Breaker, Holder, Manual, Permit, ProbePermit, Verdict};
 use crate::model::policy::{Growth, Percent, WindowSize};
-use crate::model::{Finished, Hold, Now, Outcome, Policy, Reason, State, Transition};
+use crate::model::{Finished, Hold, Now, Outcome, Policy, State, Step, Transition};
+use machine::{Mode, Naive, ProbeEnd};
 
 const CASES: u32 = 1_200;
 const OPS_MAX: usize = 60;
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
-
-/// An outcome in the window.
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    at_ms: u64,
-    failed: bool,
-    slow: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Mode {
-    Closed,
-    Open { retry_at_ms: u64 },
-    HalfOpen { flying: Vec<(u64, u64)>, good: u32, bad: u32, lost_in_a_row: u32, begun: u64 },
-    Held { hold: Hold, until_ms: Option<u64> },
-}
-
-/// The second machine.
-#[derive(Clone, Debug)]
-struct Naive {
-    mode: Mode,
-    generation: u64,
-    outcomes: Vec<Counted>,
-    window: WindowSize,
-    run: u32,
-    reopens: u32,
-    admitted: u64,
-    rejected: u64,
-    stale: u64,
-    opened: u64,
-    results: [u64; 3],
-    /// What each probe said since the last transition, while open.
-    looks: Vec<bool>,
-    /// When the last transition was.
-    since_ms: u64,
-    /// What every probe said that said something, the latest last.
-    said: Vec<(u64, Outcome)>,
-    made: Vec<(State, State, Reason, u64)>,
-}
-
-/// The two ends of what an open period may be.
-struct Period {
-    least_ms: u64,
-    most_ms: u64,
-}
-
-impl Naive {
-    fn new(window: WindowSize) -> Self {
-        Naive {
-            mode: Mode::Closed,
-            generation: 0,
-            outcomes: Vec::new(),
-            window,
-            run: 0,
-            reopens: 0,
-            admitted: 0,
-            rejected: 0,
-            stale: 0,
-            opened: 0,
-            results: [0; 3],
-            looks: Vec::new(),
-            since_ms: 0,
-            said: Vec::new(),
-            made: Vec::new(),
-        }
-    }
-
-    fn state(&self) -> State {
-        match &self.mode {
-            Mode::Closed => State::Closed,
-            Mode::Open { .. } => State::Open,
-            Mode::HalfOpen { .. } => State::HalfOpen,
-            Mode::Held { hold, .. } => State::Held(*hold),
-        }
-    }
-
-    fn become_(&mut self, mode: Mode, reason: Reason, at_ms: u64) {
-        let from = self.state();
-        self.mode = mode;
-        self.generation += 1;
-        self.looks.clear();
-        self.since_ms = at_ms;
-        let to = self.state();
-        self.opened += u64::from(to == State::Open);
-        self.made.push((from, to, reason, at_ms));
-    }
-
-    /// 1.6: open_for x open_backoff^k, capped, spread, in whole ms.
-    fn period(&self, policy: &Policy) -> Period {
-        let first = policy.open_for.as_millis();
-        let cap = policy.open_max.as_millis().max(first);
-        let (mut above, mut below) = (first, 1u128);
-        for _ in 0..self.reopens {
-            above *= u128::from(policy.open_backoff.ten_thousandths() / 100);
-            below *= 100;
-            if above / below >= cap {
-                (above, below) = (cap, 1);
-                break;
-            }
-        }
-        let period = (above / below).min(cap);
-        let reach = period * u128::from(policy.open_jitter.hundredths()) / 10_000;
-        Period { least_ms: (period - reach) as u64, most_ms: (period + reach) as u64 }
-    }
-
-    /// The window's outcomes at a moment, by 1.4.
-    fn counting(&self, now_ms: u64) -> Vec<Counted> {
-        match self.window {
-            WindowSize::Calls(size) => {
-                let skip = self.outcomes.len().saturating_sub(size as usize);
-                self.outcomes[skip..].to_vec()
-            }
-            WindowSize::Millis(length) => {
-                let bucket = |at_ms: u64| at_ms * 60 / length;
-                let counts = |one: &&Counted| bucket(now_ms) - bucket(one.at_ms) < 60;
-                self.outcomes.iter().filter(counts).copied().collect()
-            }
-        }
-    }
-
-    fn tally(&self, now_ms: u64) -> (u32, u32, u32) {
-        let counting = self.counting(now_ms);
-        let count = |is: fn(&Counted) -> bool| counting.iter().filter(|one| is(one)).count() as u32;
-        (counting.len() as u32, count(|one| one.failed), count(|one| one.slow))
-    }
-
-    /// 1.5, in the order of the rules.
-    fn tripping(&self, policy: &Policy, now_ms: u64) -> Option<Reason> {
-        let (calls, failures, slow) = self.tally(now_ms);
-        let gate = match policy.window {
-            WindowSize::Calls(size) if size < policy.min_calls => size,
-            _ => policy.min_calls,
-        };
-        let reaches = |share: Percent, part: u32| {
-            share.hundredths() > 0
-                && calls > 0
-                && calls >= gate
-                && u64::from(part) * 10_000 >= u64::from(share.hundredths()) * u64::from(calls)
-        };
-        if policy.consecutive_failures > 0 && self.run >= policy.consecutive_failures {
-            return Some(Reason::ConsecutiveFailures);
-        }
-        if policy.failures > 0 && failures >= policy.failures {
-            return Some(Reason::FailureCount);
-        }
-        if reaches(policy.failure_rate, failures) {
-            return Some(Reason::FailureRate);
-        }
-        if policy.slow_call.is_some() && reaches(policy.slow_rate, slow) {
-            return Some(Reason::SlowRate);
-        }
-        None
-    }
-
-    fn empty(&mut self) {
-        self.outcomes.clear();
-        self.run = 0;
-        self.reopens = 0;
-    }
-
-    fn end_hold(&mut self, hold: Hold, reason: Reason, at_ms: u64) {
-        match hold {
-            Hold::ForcedOpen => self.become_(Mode::Open { retry_at_ms: at_ms }, reason, at_ms),
-            Hold::Disabled => {
-                self.empty();
-                self.become_(Mode::Closed, reason, at_ms);
-            }
-            Hold::MetricsOnly => {
-                self.reopens = 0;
-                self.become_(Mode::Closed, reason, at_ms);
-            }
-        }
-    }
-
-    /// What has run out by now has run out, and a policy may have changed.
-    fn settle(&mut self, policy: &Policy, now: Now) {
-        if self.window != policy.window {
-            match (self.window, policy.window) {
-                (WindowSize::Calls(_), WindowSize::Calls(_)) => {
-                    self.outcomes = self.counting(now.at_ms);
-                    self.window = policy.window;
-                    self.outcomes = self.counting(now.at_ms);
-                }
-                _ => {
-                    self.outcomes.clear();
-                    self.window = policy.window;
-                }
-            }
-        }
-        if let Mode::Held { hold, until_ms: Some(until_ms) } = self.mode
-            && until_ms <= now.at_ms
-        {
-            self.end_hold(hold, Reason::HoldEnded, until_ms);
-        }
-        // One lease after the other, each at its end.
-        let mut over: Vec<(u64, u64)> = match &self.mode {
-            Mode::HalfOpen { flying, .. } => {
-                flying.iter().filter(|(_, until_ms)| now.at_ms >= *until_ms).copied().collect()
-            }
-            _ => Vec::new(),
-        };
-        over.sort_by_key(|(_, until_ms)| *until_ms);
-        for (number, until_ms) in over {
-            if let Mode::HalfOpen { flying, .. } = &mut self.mode {
-                flying.retain(|(other, _)| *other != number);
-                self.one_lost();
-                self.verdict(policy, Now { at_ms: until_ms, ..now });
-            }
-        }
-        self.verdict(policy, now);
-    }
-
-    fn one_lost(&mut self) {
-        if let Mode::HalfOpen { bad, lost_in_a_row, .. } = &mut self.mode {
-            *lost_in_a_row += 1;
-            if *lost_in_a_row == 3 {
-                *lost_in_a_row = 0;
-                *bad += 1;
-            }
-        }
-    }
-
-    fn verdict(&mut self, policy: &Policy, now: Now) {
-        let Mode::HalfOpen { good, bad, .. } = self.mode else { return };
-        let (calls, wanted) = (policy.half_open_calls, policy.success_threshold);
-        if good >= wanted {
-            self.empty();
-            self.become_(Mode::Closed, Reason::TrialsSucceeded, now.at_ms);
-        } else if bad > calls - wanted {
-            self.reopens += 1;
-            let retry_at_ms = self.retry_at_ms(policy, now);
-            self.become_(Mode::Open { retry_at_ms }, Reason::TrialFailed, now.at_ms);
-        }
-    }
-
-    /// Chance is not the naive machine's: it takes the period that was drawn, if
-    /// it is one that may be drawn. Without jitter only one may.
-    fn retry_at_ms(&self, policy: &Policy, now: Now) -> u64 {
-        let Period { least_ms, most_ms } = self.period(policy);
-        let drawn = open_period_ms(policy, self.reopens, now.draw);
-        assert!((least_ms..=most_ms).contains(&drawn), "{drawn} is not in {least_ms}..{most_ms}");
-        now.at_ms + drawn
-    }
-
-    fn admit(&mut self, policy: &Policy, now_ms: u64) -> Result<Permit, Rejection> {
-        if let Mode::Open { retry_at_ms } = self.mode
-            && now_ms >= retry_at_ms
-        {
-            let (flying, begun) = (Vec::new(), 0);
-            let mode = Mode::HalfOpen { flying, good: 0, bad: 0, lost_in_a_row: 0, begun };
-            self.become_(mode, Reason::TrialDue, now_ms);
-        }
-        let verdict = match &mut self.mode {
-            Mode::Closed | Mode::Held { hold: Hold::Disabled | Hold::MetricsOnly, .. } => Ok(None),
-            Mode::Held { hold: Hold::ForcedOpen, .. } => Err(Rejection::ForcedOpen),
-            Mode::Open { retry_at_ms } => Err(Rejection::Open { retry_at_ms: *retry_at_ms }),
-            Mode::HalfOpen { flying, good, bad, begun, .. } => {
-                if *good + *bad + flying.len() as u32 >= policy.half_open_calls {
-                    Err(Rejection::NoTrialFree)
-                } else {
-                    let number = *begun;
-                    *begun += 1;
-                    flying.push((number, now_ms + policy.permit_ttl.as_millis() as u64));
-                    Ok(Some(number))
-                }
-            }
-        };
-        match verdict {
-            Ok(trial) => {
-                self.admitted += 1;
-                Ok(Permit { born_ms: 0, generation: self.generation, trial, started_ms: now_ms })
-            }
-            Err(why) => {
-                self.rejected += 1;
-                Err(why)
-            }
-        }
-    }
-
-    fn record(
-        &mut self,
-        policy: &Policy,
-        now: Now,
-        permit: Permit,
-        outcome: Outcome,
-        took: Duration,
-    ) -> Recorded {
-        self.results[outcome as usize] += 1;
-        let slow = policy.slow_call.is_some_and(|limit| took > limit);
-        let failed = outcome == Outcome::Failure;
-        let value = if permit.generation != self.generation {
-            Recorded::Stale
-        } else {
-            match &mut self.mode {
-                Mode::Open { .. } | Mode::Held { hold: Hold::ForcedOpen, .. } => Recorded::Stale,
-                Mode::Held { hold: Hold::Disabled, .. } => Recorded::Uncounted,
-                Mode::HalfOpen { flying, good, bad, lost_in_a_row, .. } => {
-                    let at = flying.iter().position(|(number, _)| Some(*number) == permit.trial);
-                    match at {
-                        None => Recorded::Stale,
-                        Some(at) => {
-                            flying.remove(at);
-                            let slow_counts = !policy.slow_rate.is_zero();
-                            if outcome == Outcome::Ignored {
-                                Recorded::Uncounted
-                            } else {
-                                *lost_in_a_row = 0;
-                                if failed || slow && slow_counts {
-                                    *bad += 1
-                                } else {
-                                    *good += 1
-                                }
-                                Recorded::Counted
-                            }
-                        }
-                    }
-                }
-                Mode::Closed | Mode::Held { hold: Hold::MetricsOnly, .. } => match outcome {
-                    Outcome::Ignored => Recorded::Uncounted,
-                    _ => {
-                        self.run = if failed { self.run + 1 } else { 0 };
-                        self.outcomes.push(Counted { at_ms: now.at_ms, failed, slow });
-                        Recorded::Counted
-                    }
-                },
-            }
-        };
-        self.stale += u64::from(value == Recorded::Stale);
-        if value == Recorded::Counted {
-            self.conclude(policy, now);
-        }
-        value
-    }
-
-    fn conclude(&mut self, policy: &Policy, now: Now) {
-        match self.mode {
-            Mode::Closed => {
-                if let Some(reason) = self.tripping(policy, now.at_ms) {
-                    let retry_at_ms = self.retry_at_ms(policy, now);
-                    self.become_(Mode::Open { retry_at_ms }, reason, now.at_ms);
-                }
-            }
-            _ => self.verdict(policy, now),
-        }
-    }
-
-    fn lose(&mut self, policy: &Policy, now: Now, permit: Permit) {
-        if permit.generation != self.generation {
-            return;
-        }
-        if let Mode::HalfOpen { flying, .. } = &mut self.mode
-            && let Some(at) = flying.iter().position(|(number, _)| Some(*number) == permit.trial)
-        {
-            flying.remove(at);
-            self.one_lost();
-            self.verdict(policy, now);
-        }
-    }
-
-    /// What a probe gets: `None` where it only looks.
-    fn begin_probe(&mut self, policy: &Policy, now_ms: u64) -> Option<Permit> {
-        let is_call = match &self.mode {
-            Mode::Closed => true,
-            Mode::HalfOpen { flying, good, bad, .. } => {
-                good + bad + (flying.len() as u32) < policy.half_open_calls
-            }
-            Mode::Open { .. } | Mode::Held { .. } => false,
-        };
-        is_call.then(|| self.admit(policy, now_ms).expect("a call passes, or a trial is free"))
-    }
-
-    fn end_probe(
-        &mut self,
-        policy: &Policy,
-        now: Now,
-        permit: ProbePermit,
-        end: &ProbeEnd,
-    ) -> (Recorded, Option<ProbeEffect>) {
-        let (outcome, took) = (end.outcome, Duration::from_millis(end.took_ms));
-        if outcome == Outcome::Ignored {
-            return (self.forget_probe(permit), None);
-        }
-        self.said.push((now.at_ms, outcome));
-        let (is_current, recorded) = match permit {
-            ProbePermit::Call(call) => {
-                let is_current = call.generation == self.generation;
-                (is_current, self.record(policy, now, call, outcome, took))
-            }
-            ProbePermit::Look { generation, .. } if generation == self.generation => {
-                (true, Recorded::Uncounted)
-            }
-            ProbePermit::Look { .. } => (false, Recorded::Stale),
-        };
-        let Mode::Open { retry_at_ms } = self.mode else { return (recorded, None) };
-        if outcome == Outcome::Failure {
-            let latest = self.since_ms + policy.open_for.max(policy.open_max).as_millis() as u64;
-            let asked = end.after_ms.map_or(0, |wait_ms| (now.at_ms + wait_ms).min(latest));
-            if is_current {
-                self.looks.push(false);
-            }
-            self.mode = Mode::Open { retry_at_ms: retry_at_ms.max(asked) };
-            return (recorded, (asked > retry_at_ms).then_some(ProbeEffect::RetryLater));
-        }
-        if !is_current {
-            return (recorded, None);
-        }
-        // A slow success can open the breaker too, and is no look at what it opened.
-        let ProbePermit::Look { .. } = permit else { return (recorded, None) };
-        let slow = policy.slow_call.is_some_and(|limit| took > limit);
-        self.looks.push(policy.slow_rate.is_zero() || !slow);
-        let good = self.looks.iter().rev().take_while(|good| **good).count();
-        if good == 0 || good < policy.rise as usize {
-            return (recorded, None);
-        }
-        if policy.probe_closes {
-            self.empty();
-            self.become_(Mode::Closed, Reason::Probe, now.at_ms);
-            return (recorded, Some(ProbeEffect::Closed));
-        }
-        self.mode = Mode::Open { retry_at_ms: retry_at_ms.min(now.at_ms) };
-        (recorded, (retry_at_ms > now.at_ms).then_some(ProbeEffect::TrialDue))
-    }
-
-    /// As if the probe had not begun.
-    fn forget_probe(&mut self, permit: ProbePermit) -> Recorded {
-        let generation = match permit {
-            ProbePermit::Look { generation, .. } => generation,
-            ProbePermit::Call(call) => {
-                self.admitted = self.admitted.saturating_sub(1);
-                if let Mode::HalfOpen { flying, .. } = &mut self.mode
-                    && call.generation == self.generation
-                {
-                    flying.retain(|(number, _)| Some(*number) != call.trial);
-                }
-                call.generation
-            }
-        };
-        match generation == self.generation {
-            true => Recorded::Uncounted,
-            false => Recorded::Stale,
-        }
-    }
-
-    fn trip(&mut self, policy: &Policy, now: Now, lasting: Option<u64>) {
-        if let Mode::Open { retry_at_ms } = &mut self.mode {
-            if let Some(lasting) = lasting {
-                *retry_at_ms = now.at_ms + lasting;
-                self.looks.clear();
-            }
-            return;
-        }
-        if let Mode::HalfOpen { .. } = self.mode {
-            self.reopens += 1;
-        }
-        let retry_at_ms = match lasting {
-            Some(lasting) => now.at_ms + lasting,
-            None => self.retry_at_ms(policy, now),
-        };
-        self.become_(Mode::Open { retry_at_ms }, Reason::Manual, now.at_ms);
-    }
-
-    fn reset(&mut self, now_ms: u64) {
-        self.empty();
-        if !matches!(self.mode, Mode::Closed) {
-            self.become_(Mode::Closed, Reason::Manual, now_ms);
-        }
-    }
-
-    fn hold(&mut self, now_ms: u64, wanted: Hold, lasting: Option<u64>) {
-        let until_ms = lasting.map(|lasting| now_ms + lasting);
-        match &mut self.mode {
-            Mode::Held { hold, until_ms: until } if *hold == wanted => *until = until_ms,
-            _ => self.become_(Mode::Held { hold: wanted, until_ms }, Reason::Manual, now_ms),
-        }
-    }
-
-    fn release(&mut self, now_ms: u64) {
-        if let Mode::Held { hold, .. } = self.mode {
-            self.end_hold(hold, Reason::Manual, now_ms);
-        }
-    }
-}
-
-/// How a probe ends.
-#[derive(Clone, Copy, Debug)]
-struct ProbeEnd {
-    outcome: Outcome,
-    took_ms: u64,
-    after_ms: Option<u64>,
-}
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -623,98 +133,13 @@ impl Pair {
 
     /// Plays one op on both; the transitions that the real one made.
     fn play(&mut self, op: &Op) -> Vec<Transition> {
-        let (now, now_ms) = (self.now, self.now.at_ms);
-        let (by, comment) = ("me", "why");
-        let manual = |lasting: Option<u64>| Manual {
-            by,
-            comment,
-            lasting: lasting.map(Duration::from_millis),
-        };
-        let policy = &self.policy.clone();
         match op {
-            Op::Admit => {
-                let seen = self.real.view(policy, now);
-                let step = self.real.admit(policy, now, Holder::Process);
-                self.naive.settle(policy, now);
-                let expected = self.naive.admit(policy, now_ms);
-                match (&step.value, expected) {
-                    (Verdict::Admit(permit), Ok(expected)) => {
-                        assert_eq!(*permit, expected);
-                        self.permits.push(*permit);
-                    }
-                    (Verdict::Reject(why), Err(expected)) => assert_eq!(*why, expected),
-                    (found, expected) => panic!("{found:?} and not {expected:?}"),
-                }
-                let admitted = matches!(step.value, Verdict::Admit(_));
-                assert_eq!(seen.admits, admitted, "a reading tells what a call finds");
-                step.transitions
-            }
-            Op::Record { pick, outcome, took_ms } => {
-                let Some(permit) = self.permit(*pick) else { return Vec::new() };
-                let took = Duration::from_millis(*took_ms);
-                let step = self.real.record(policy, now, permit, &Finished::new(*outcome, took));
-                self.naive.settle(policy, now);
-                let expected = self.naive.record(policy, now, permit, *outcome, took);
-                assert_eq!(step.value, expected);
-                step.transitions
-            }
-            Op::Look => {
-                let step = self.real.begin_probe(policy, now, Holder::Process);
-                self.naive.settle(policy, now);
-                let generation = self.naive.generation;
-                let expected = match self.naive.begin_probe(policy, now_ms) {
-                    Some(permit) => ProbePermit::Call(permit),
-                    None => ProbePermit::Look { born_ms: 0, generation },
-                };
-                assert_eq!(step.value, expected);
-                self.probes.push(expected);
-                if let ProbePermit::Call(permit) = expected {
-                    self.permits.push(permit);
-                }
-                step.transitions
-            }
-            Op::Looked { pick, end } => {
-                let Some(last) = self.probes.len().checked_sub(1) else { return Vec::new() };
-                let permit = self.probes[last - pick.min(&last)];
-                let call = Finished::new(end.outcome, Duration::from_millis(end.took_ms));
-                let wait = end.after_ms.map(Duration::from_millis);
-                let step = self.real.end_probe(policy, now, permit, &call, wait);
-                self.naive.settle(policy, now);
-                let expected = self.naive.end_probe(policy, now, permit, end);
-                assert_eq!((step.value.recorded, step.value.effect), expected);
-                step.transitions
-            }
-            Op::Lose { pick } => {
-                let Some(permit) = self.permit(*pick) else { return Vec::new() };
-                let step = self.real.lose(policy, now, permit);
-                self.naive.settle(policy, now);
-                self.naive.lose(policy, now, permit);
-                step.transitions
-            }
-            Op::Trip(lasting) => {
-                let step = self.real.trip(policy, now, &manual(*lasting));
-                self.naive.settle(policy, now);
-                self.naive.trip(policy, now, *lasting);
-                step.transitions
-            }
-            Op::Reset => {
-                let step = self.real.reset(policy, now, &manual(None));
-                self.naive.settle(policy, now);
-                self.naive.reset(now_ms);
-                step.transitions
-            }
-            Op::Hold(hold, lasting) => {
-                let step = self.real.hold(policy, now, *hold, &manual(*lasting));
-                self.naive.settle(policy, now);
-                self.naive.hold(now_ms, *hold, *lasting);
-                step.transitions
-            }
-            Op::Release => {
-                let step = self.real.release(policy, now, &manual(None));
-                self.naive.settle(policy, now);
-                self.naive.release(now_ms);
-                step.transitions
-            }
+            Op::Admit => self.admit(),
+            Op::Record { pick, outcome, took_ms } => self.record(*pick, *outcome, *took_ms),
+            Op::Look => self.look(),
+            Op::Looked { pick, end } => self.looked(*pick, end),
+            Op::Lose { pick } => self.lose(*pick),
+            Op::Trip(_) | Op::Reset | Op::Hold(..) | Op::Release => self.by_hand(op),
             Op::Wait(wait_ms) => {
                 self.now.at_ms += wait_ms;
                 Vec::new()
@@ -724,6 +149,103 @@ impl Pair {
                 Vec::new()
             }
         }
+    }
+
+    fn admit(&mut self) -> Vec<Transition> {
+        let (policy, now) = (&self.policy, self.now);
+        let seen = self.real.view(policy, now);
+        let step = self.real.admit(policy, now, Holder::Process);
+        self.naive.settle(policy, now);
+        let expected = self.naive.admit(policy, now.at_ms);
+        match (&step.value, expected) {
+            (Verdict::Admit(permit), Ok(expected)) => {
+                assert_eq!(*permit, expected);
+                self.permits.push(*permit);
+            }
+            (Verdict::Reject(why), Err(expected)) => assert_eq!(*why, expected),
+            (found, expected) => panic!("{found:?} and not {expected:?}"),
+        }
+        let admitted = matches!(step.value, Verdict::Admit(_));
+        assert_eq!(seen.admits, admitted, "a reading tells what a call finds");
+        step.transitions
+    }
+
+    fn record(&mut self, pick: usize, outcome: Outcome, took_ms: u64) -> Vec<Transition> {
+        let Some(permit) = self.permit(pick) else { return Vec::new() };
+        let (policy, now, took) = (&self.policy, self.now, Duration::from_millis(took_ms));
+        let step = self.real.record(policy, now, permit, &Finished::new(outcome, took));
+        self.naive.settle(policy, now);
+        let expected = self.naive.record(policy, now, permit, outcome, took);
+        assert_eq!(step.value, expected);
+        step.transitions
+    }
+
+    fn look(&mut self) -> Vec<Transition> {
+        let (policy, now) = (&self.policy, self.now);
+        let step = self.real.begin_probe(policy, now, Holder::Process);
+        self.naive.settle(policy, now);
+        let generation = self.naive.generation;
+        let expected = match self.naive.begin_probe(policy, now.at_ms) {
+            Some(permit) => ProbePermit::Call(permit),
+            None => ProbePermit::Look { born_ms: 0, generation },
+        };
+        assert_eq!(step.value, expected);
+        self.probes.push(expected);
+        if let ProbePermit::Call(permit) = expected {
+            self.permits.push(permit);
+        }
+        step.transitions
+    }
+
+    fn looked(&mut self, pick: usize, end: &ProbeEnd) -> Vec<Transition> {
+        let Some(last) = self.probes.len().checked_sub(1) else { return Vec::new() };
+        let (policy, now, permit) = (&self.policy, self.now, self.probes[last - pick.min(last)]);
+        let call = Finished::new(end.outcome, Duration::from_millis(end.took_ms));
+        let wait = end.after_ms.map(Duration::from_millis);
+        let step = self.real.end_probe(policy, now, permit, &call, wait);
+        self.naive.settle(policy, now);
+        let expected = self.naive.end_probe(policy, now, permit, end);
+        assert_eq!((step.value.recorded, step.value.effect), expected);
+        step.transitions
+    }
+
+    fn lose(&mut self, pick: usize) -> Vec<Transition> {
+        let Some(permit) = self.permit(pick) else { return Vec::new() };
+        let (policy, now) = (&self.policy, self.now);
+        let step = self.real.lose(policy, now, permit);
+        self.naive.settle(policy, now);
+        self.naive.lose(policy, now, permit);
+        step.transitions
+    }
+
+    /// What a person does.
+    fn by_hand(&mut self, op: &Op) -> Vec<Transition> {
+        let (policy, now) = (&self.policy, self.now);
+        let asked = |lasting: Option<u64>| Manual {
+            by: "me",
+            comment: "why",
+            lasting: lasting.map(Duration::from_millis),
+        };
+        self.naive.settle(policy, now);
+        let step: Step<()> = match op {
+            Op::Trip(lasting) => {
+                self.naive.trip(policy, now, *lasting);
+                self.real.trip(policy, now, &asked(*lasting))
+            }
+            Op::Hold(hold, lasting) => {
+                self.naive.hold(now.at_ms, *hold, *lasting);
+                self.real.hold(policy, now, *hold, &asked(*lasting))
+            }
+            Op::Release => {
+                self.naive.release(now.at_ms);
+                self.real.release(policy, now, &asked(None))
+            }
+            _ => {
+                self.naive.reset(now.at_ms);
+                self.real.reset(policy, now, &asked(None))
+            }
+        };
+        step.transitions
     }
 }
 

@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
-use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -16,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::error::plain;
 use crate::net::connect::words as reason;
+use crate::net::has_run_out;
 
 /// After so long without an answer the next name server is asked.
 const NEXT_AFTER: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub async fn ask(servers: &[SocketAddr], query: &Query, rounds: u32) -> Result<A
                 said[index] = match result {
                     Ok(message) if tells(&message) => return Ok(Answer { message, from }),
                     Ok(message) => Said::Refusal(Box::new(Answer { message, from })),
-                    Err(e) if is_ours(&e) => return Err(ours(&e)),
+                    Err(e) if has_run_out(&e) => return Err(ours(&e)),
                     Err(e) => Said::Broken(e),
                 };
                 // It would say the same again.
@@ -174,11 +174,4 @@ fn answer(bytes: &[u8], request: &Message) -> Option<Message> {
         && answer.metadata.id == request.metadata.id
         && same_question;
     is_answer.then_some(answer)
-}
-
-/// Whether something is wanting on our side: descriptors, memory. Unlike other
-/// errors of this machine, it is the same for every name server.
-fn is_ours(error: &io::Error) -> bool {
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
-    ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

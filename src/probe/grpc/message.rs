@@ -1,6 +1,8 @@
 //! The bytes of the health service: two small messages, and what statuses are
 //! called. The form is that of gRPC over HTTP/2 and of Protocol Buffers.
 
+use percent_encoding::percent_decode;
+
 /// The question for a service, with the frame around it.
 pub(super) fn request(service: &str) -> Vec<u8> {
     let mut message = Vec::new();
@@ -74,23 +76,7 @@ pub(super) fn status_name(status: u16) -> String {
 
 /// The text of a `grpc-message`.
 pub(super) fn percent_decoded(text: &[u8]) -> String {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
-        let is_hex = |digits: &&[u8]| digits.iter().all(u8::is_ascii_hexdigit);
-        match tail.get(..2).filter(is_hex).and_then(hex) {
-            Some(byte) if *first == b'%' => {
-                decoded.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                decoded.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode(text).decode_utf8_lossy().into_owned()
 }
 
 /// The key of a field 1 that has a length.

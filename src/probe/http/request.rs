@@ -14,6 +14,7 @@ use hyper::header::{
     TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::{Method, Request, StatusCode, Uri, Version};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{shown, shown_from};
@@ -184,9 +185,9 @@ impl Page {
     fn basic_auth(&self) -> Option<HeaderValue> {
         let named = |url: &&Url| !url.username().is_empty() || url.password().is_some();
         let url = [&self.url, &self.home].into_iter().find(named)?;
-        let mut who = decoded(url.username());
+        let mut who = Vec::from_iter(percent_decode_str(url.username()));
         who.push(b':');
-        who.extend(decoded(url.password().unwrap_or_default()));
+        who.extend(percent_decode_str(url.password().unwrap_or_default()));
         let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(who))).ok()?;
         value.set_sensitive(true);
         Some(value)
@@ -233,25 +234,4 @@ fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(&line[..colon]).ok()?;
     let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
     Some((name, value))
-}
-
-/// What `%41` stands for.
-fn decoded(text: &str) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
-    let bytes = text.as_bytes();
-    let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(byte) = bytes.get(at) {
-        let pair = (digit(bytes.get(at + 1)), digit(bytes.get(at + 2)));
-        match (byte, pair) {
-            (b'%', (Some(high), Some(low))) => {
-                plain.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                at += 3;
-            }
-            _ => {
-                plain.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    plain
 }
