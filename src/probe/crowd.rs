@@ -5,6 +5,7 @@
 //! their deadlines. What the caller does, it does on its own thread, one after the
 //! other.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -85,7 +86,7 @@ pub fn look_at_all(
             ended
         });
         let looking = looking.map_err(Error::Spawn)?;
-        attend(&told, crowd);
+        Desk { told, ends: VecDeque::new() }.attend(crowd);
         // Where all are done, nobody is left to hear it.
         let _ = enough.send(());
         looking.join().expect("the thread of the probes does not panic")
@@ -98,36 +99,56 @@ enum Event {
     End(usize, Box<Report>, oneshot::Sender<Option<Duration>>),
 }
 
-/// Answers until nobody is left to ask, or it is enough.
-fn attend(told: &Receiver<Event>, crowd: &mut dyn Crowd) {
-    while let Some(event) = next(told, crowd) {
-        // Who was cut short meanwhile needs no answer.
-        match event {
-            Event::Begin(at, answer) => {
-                crowd.begin(at);
-                let _ = answer.send(());
-            }
-            Event::End(at, report, answer) => {
-                let again = crowd.end(at, *report);
-                let _ = answer.send(again);
-            }
-        }
-        if crowd.is_over() {
-            return;
-        }
-    }
+/// Where the caller's thread answers. Who begins goes first: it waits for a server
+/// next, and meanwhile there is time for those who have ended.
+struct Desk {
+    told: Receiver<Event>,
+    ends: VecDeque<Event>,
 }
 
-/// What comes next; `None` where nobody is left to ask.
-fn next(told: &Receiver<Event>, crowd: &mut dyn Crowd) -> Option<Event> {
-    while let Some(time) = crowd.put_off() {
-        match told.recv_timeout(time) {
-            Ok(event) => return Some(event),
-            Err(RecvTimeoutError::Timeout) => crowd.catch_up(),
-            Err(RecvTimeoutError::Disconnected) => return None,
+impl Desk {
+    /// Answers until nobody is left to ask, or it is enough.
+    fn attend(mut self, crowd: &mut dyn Crowd) {
+        while let Some(event) = self.next(crowd) {
+            // Who was cut short meanwhile needs no answer.
+            match event {
+                Event::Begin(at, answer) => {
+                    crowd.begin(at);
+                    let _ = answer.send(());
+                }
+                Event::End(at, report, answer) => {
+                    let again = crowd.end(at, *report);
+                    let _ = answer.send(again);
+                }
+            }
+            if crowd.is_over() {
+                return;
+            }
         }
     }
-    told.recv().ok()
+
+    /// What comes next; `None` where nobody is left to ask.
+    fn next(&mut self, crowd: &mut dyn Crowd) -> Option<Event> {
+        loop {
+            match self.told.try_recv() {
+                Ok(end @ Event::End(..)) => self.ends.push_back(end),
+                Ok(begin) => return Some(begin),
+                Err(_) => break,
+            }
+        }
+        self.ends.pop_front().or_else(|| self.wait(crowd))
+    }
+
+    fn wait(&self, crowd: &mut dyn Crowd) -> Option<Event> {
+        while let Some(time) = crowd.put_off() {
+            match self.told.recv_timeout(time) {
+                Ok(event) => return Some(event),
+                Err(RecvTimeoutError::Timeout) => crowd.catch_up(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        self.told.recv().ok()
+    }
 }
 
 async fn look(
@@ -186,11 +207,12 @@ impl One {
 
     /// `None` where it was the last time, or nobody listens any more.
     async fn once(&self) -> Option<Duration> {
-        let _place = self.room.acquire().await.ok()?;
+        let place = self.room.acquire().await.ok()?;
         let (answer, began) = oneshot::channel();
         self.tell(Event::Begin(self.at, answer))?;
         began.await.ok()?;
         let report = Box::new(report(&self.spec, &self.net, self.inherited).await);
+        drop(place);
         let (answer, again) = oneshot::channel();
         self.tell(Event::End(self.at, report, answer))?;
         again.await.ok()?
